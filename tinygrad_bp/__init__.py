@@ -1,0 +1,19 @@
+"""Reverse-mode automatic differentiation that explains itself and checks hand-derived gradients."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from tinygrad_bp import rules as _rules  # declares the table of derivatives
+from tinygrad_bp.engine import grad, jvp, value_and_grad, vjp
+from tinygrad_bp.rule import bilinear, constant, general, linear, pointwise
+from tinygrad_bp.rules import sigmoid
+from tinygrad_bp.tensor import Tensor, enable_grad, no_grad
+
+__version__ = "0.1.0"
+__all__ = [
+    "Tensor", "bilinear", "check", "constant", "draw", "enable_grad", "explain", "general", "grad", "jvp", "linear",
+    "nn", "no_grad", "optim", "pointwise", "sigmoid", "value_and_grad", "vjp",
+]  # fmt: skip
+del _rules

@@ -1,0 +1,278 @@
+"""The two sweeps over a recorded graph, and the operators on functions that are built on them.
+
+``pull`` is reverse mode, newest node first; ``push`` is forward mode, oldest first. Creation order is a
+topological order, so both are loops: there is no recursion, and a chain of a million nodes is as good as any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from tinygrad_bp.errors import GraphError, InPlaceError, RuleError, ShapeError
+from tinygrad_bp.functions import sum_to
+from tinygrad_bp.rule import RESULT, RULES, Rule
+from tinygrad_bp.tensor import Array, Changes, Tensor, enable_grad, record
+
+Function = Callable[..., Any]
+FREED = Rule("general", lambda: None, {})  # stands in the nodes of a graph that was freed
+
+
+def order(*outputs: Tensor) -> list[Tensor]:
+    """The tracked tensors that the outputs were computed from, themselves included, oldest first."""
+    seen = {t.serial for t in outputs}
+    found = list({t.serial: t for t in outputs}.values())
+    for t in found:  # grows on the way
+        if t.rule is FREED:
+            raise GraphError(f"the graph behind {t.label()} was freed by backward(retain_graph=False). Run the forward pass again")
+        for x in t.inputs:
+            if isinstance(x, Tensor) and x.tracked and x.serial not in seen:
+                seen.add(x.serial)
+                found.append(x)
+    found.sort(key=attrgetter("serial"))
+    return found
+
+
+def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) -> Iterator[tuple[Tensor, Any]]:
+    """Reverse mode: each tensor that ``output`` was computed from, newest first, with its complete cotangent.
+
+    With ``recorded`` the formulas run on tensors, so that the cotangents can be differentiated in their turn.
+    With ``free`` each node forgets its inputs once it has been pulled back.
+    """
+    Changes.look_everywhere()
+    nodes, cotangents = order(output), {output.serial: seed}
+    while nodes:
+        t = nodes.pop()
+        g = cotangents.pop(t.serial, None)
+        if g is None:  # reached only through arguments that are not differentiated
+            continue
+        yield t, g
+        rule = t.rule
+        if rule is None:
+            continue
+        if t.serial < Changes.latest:
+            _ensure_unchanged(t, recorded)
+        for x, formula in zip(t.inputs, rule.recorded if recorded else rule.pulls, strict=True):
+            if isinstance(x, Tensor) and x.tracked and formula is not None:
+                gx = project(formula(t, g), x, t)
+                s = x.serial
+                cotangents[s] = cotangents[s] + gx if s in cotangents else gx
+        if free:
+            t.rule, t.inputs, t.arrays, t.params = FREED, (), (), None
+
+
+def project(g: Any, x: Tensor, node: Tensor) -> Any:
+    """A cotangent with the shape and dtype of ``x``: broadcasting is undone here, once, for every rule."""
+    raw = x.raw
+    if g.shape != raw.shape:
+        if node.rule is not None and node.rule.kind not in ("pointwise", "bilinear"):
+            raise RuleError(f"the formula of {node.rule.name} returned shape {g.shape} for an argument of shape {raw.shape}")
+        g = sum_to(g, raw.shape)
+    if g.dtype is not raw.dtype and g.dtype != raw.dtype:
+        g = g.astype(raw.dtype)
+    return g
+
+
+def _ensure_unchanged(node: Tensor, recorded: bool) -> None:
+    """Raise if a value that a formula of this node is about to read was overwritten since the node was recorded."""
+    assert node.rule is not None
+    wanted = {i for x, reads in zip(node.inputs, node.rule.reads, strict=True) if isinstance(x, Tensor) and x.tracked for i in reads}
+    for i in sorted(wanted):
+        x, read = (node, node.raw) if i == RESULT else (node.inputs[i], node.arrays[i])
+        while isinstance(x, Tensor):
+            # a replaced array is harmless where the node kept the old one; an overwritten array never is
+            if x.changed > node.serial and (recorded or np.may_share_memory(read, x.raw)):
+                raise InPlaceError(
+                    f"{x.label()} was changed in place after {node.rule.name} read it, so the gradient would be wrong. "
+                    "Call backward() before the change, or run the forward pass again"
+                )
+            is_view = x.rule is not None and x.rule.kind == "linear" and np.may_share_memory(x.raw, x.arrays[0])
+            x = x.inputs[0] if is_view else None
+
+
+def backward(output: Tensor, gradient: Any = None, retain_graph: bool = True) -> None:
+    """``Tensor.backward``: leave the cotangent of every tensor of the graph in its ``.grad``."""
+    leaves = []
+    for t, g in pull(output, _seed(output, gradient), free=not retain_graph):
+        if t.rule is None:
+            leaves.append((t, g))
+        else:
+            t.gradient = g
+    for t, g in leaves:  # only now: an error on the way must not leave half a sum behind
+        before = t.gradient
+        t.gradient = g if before is None else (before.raw if isinstance(before, Tensor) else before) + g
+
+
+def _seed(output: Tensor, gradient: Any) -> Any:
+    """Where a sweep starts: 1 for a scalar, otherwise what the caller gives."""
+    if not output.tracked:
+        raise GraphError(f"{output.label()} does not depend on a tensor that requires a gradient. Write Tensor(data, requires_grad=True) for what is to be differentiated")
+    raw = output.raw
+    if gradient is None:
+        if raw.size != 1:
+            raise GraphError(f"{output.label()} has shape {raw.shape}: backward() starts from a scalar. Take .sum() or .mean(), or give backward(gradient) of that shape")
+        return np.ones_like(raw) if raw.shape else raw.dtype.type(1)
+    seed = gradient.raw if isinstance(gradient, Tensor) else Tensor(gradient, dtype=raw.dtype).raw
+    if seed.shape != raw.shape:
+        raise ShapeError(f"{output.label()} has shape {raw.shape}, and so must the gradient that backward() starts from; it has {seed.shape}")
+    return seed
+
+
+def push(output: Tensor, tangents: dict[int, Tensor]) -> Tensor | None:
+    """Forward mode: the tangent of ``output``, given those of some tensors by serial number; ``None`` stands for zero."""
+    for t in order(output):
+        if t.serial not in tangents and t.rule is not None:
+            incoming = [tangents.get(x.serial) if isinstance(x, Tensor) else None for x in t.inputs]
+            if any(v is not None for v in incoming):
+                tangents[t.serial] = _tangent(t, incoming)
+    return tangents.get(output.serial)
+
+
+def _tangent(t: Tensor, incoming: list[Tensor | None]) -> Tensor:
+    """What the kind of a rule says about its forward mode: no formula is written a second time."""
+    rule, parts = t.rule, []
+    assert rule is not None
+    if rule.kind == "linear":
+        moved = [x if f is None else np.zeros_like(a) if v is None else v for x, f, a, v in zip(t.inputs, rule.formulas, t.arrays, incoming, strict=True)]
+        return record(rule, tuple(moved), t.params)  # type: ignore[no-any-return]
+    for i, v in enumerate(incoming):
+        formula = rule.recorded[i]
+        if v is None or formula is None:
+            continue
+        if rule.kind == "pointwise":
+            parts.append(formula(t, v))
+        elif rule.kind == "bilinear":
+            parts.append(record(rule, (*t.inputs[:i], v, *t.inputs[i + 1 :]), t.params))
+        else:  # two reverse passes: the pullback is linear in its gradient, and its transpose is the pushforward
+            u = Tensor(np.zeros_like(t.raw), requires_grad=True)
+            parts.append(next(g for node, g in pull(formula(t, u), v, recorded=True) if node is u))
+    total = sum(parts[1:], parts[0])
+    return total if total.shape == t.shape else np.broadcast_to(total, t.shape)  # type: ignore[no-any-return]
+
+
+# -- operators on functions --------------------------------------------------------------------------------------------
+
+
+def _leaf(x: Any) -> Tensor:
+    """The argument as a tensor of its own, linked to the caller's graph where there is one."""
+    if isinstance(x, Tensor) and x.tracked:
+        return +x
+    return Tensor(x, requires_grad=True)
+
+
+def _call(f: Function, args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> tuple[Tensor, list[Tensor]]:
+    """Run ``f`` with the chosen arguments tracked: (its result, the tracked arguments)."""
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if not all(-len(args) <= i < len(args) for i in numbers):
+        raise TypeError(f"argnums={argnums} asks for an argument that a call with {len(args)} does not have")
+    leaves = {i % len(args): _leaf(args[i]) for i in numbers}
+    with enable_grad():
+        output = f(*[leaves.get(i, x) for i, x in enumerate(args)])
+    if not isinstance(output, Tensor):
+        raise GraphError(
+            f"the function returned {type(output).__name__}, not a Tensor, so nothing is known about how it depends on its arguments. "
+            "Use NumPy functions on the arguments themselves, without .item(), .numpy() or float()"
+        )
+    return output, [leaves[i % len(args)] for i in numbers]
+
+
+def _linked(output: Tensor, leaves: list[Tensor]) -> bool:
+    """Whether a tracked tensor other than the arguments stands behind the output: an enclosing derivative's."""
+    own = {t.serial for t in leaves}
+    return output.tracked and any(t.rule is None and t.serial not in own for t in order(output))
+
+
+def _cotangents(output: Tensor, seed: Tensor, leaves: list[Tensor]) -> list[Tensor]:
+    """The cotangents of the arguments, recorded where an enclosing derivative will want theirs."""
+    found: dict[int, Any] = {}
+    if output.tracked:
+        recorded = seed.tracked or _linked(output, leaves)
+        wanted = {t.serial for t in leaves}
+        found = {t.serial: g for t, g in pull(output, seed if recorded else seed.raw, recorded) if t.serial in wanted}
+    return [_as_tensor(found.get(t.serial, np.zeros_like(t.raw))) for t in leaves]
+
+
+def _as_tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def _give(t: Tensor, args: tuple[Any, ...], linked: bool) -> Any:
+    """What a caller gets: tensors where there were tensors or an enclosing derivative, otherwise arrays."""
+    if linked:
+        return t
+    return t.detach() if any(isinstance(x, Tensor) for x in args) else t.raw[()]
+
+
+def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """``(y, pullback)``: the value f(*args), and the function v -> (v^T dy/dx for each argument x).
+
+    >>> y, pullback = vjp(lambda x: x * x, np.array([1.0, 2.0]))
+    >>> pullback(np.array([1.0, 10.0]))
+    (array([ 2., 40.]),)
+    """
+    output, leaves = _call(f, args, tuple(range(len(args))))
+    linked = _linked(output, leaves)
+
+    def pullback(v: Any) -> tuple[Any, ...]:
+        seed = _as_tensor(v)
+        if seed.shape != output.shape:
+            raise ShapeError(f"the result has shape {output.shape}, and so must the cotangent; it has {seed.shape}")
+        return tuple(_give(g, (*args, v), linked or seed.tracked) for g in _cotangents(output, seed, leaves))
+
+    return _give(output, args, linked), pullback
+
+
+def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """The function ``(*args) -> (f(*args), gradient)`` of a scalar function f.
+
+    >>> value, gradient = value_and_grad(lambda x: x**3)(2.0)
+    >>> print(value, gradient)
+    8.0 12.0
+    """
+
+    def evaluate(*args: Any) -> tuple[Any, Any]:
+        output, leaves = _call(f, args, argnums)
+        if output.size != 1:
+            raise GraphError(f"the function returned shape {output.shape}; a gradient is that of a scalar. Take np.sum, or use jacobian")
+        linked = _linked(output, leaves)
+        grads = [_give(g, args, linked) for g in _cotangents(output, Tensor(np.ones_like(output.raw)), leaves)]
+        return _give(output, args, linked), grads[0] if isinstance(argnums, int) else tuple(grads)
+
+    return evaluate
+
+
+def grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """The gradient of a scalar function, as a function of the same arguments; nests to any order.
+
+    ``argnums``: which argument to differentiate, or a tuple of them, for a tuple of gradients.
+
+    >>> print(grad(grad(grad(lambda x: x**4)))(2.0))
+    48.0
+    """
+    evaluate = value_and_grad(f, argnums)
+    return lambda *args: evaluate(*args)[1]
+
+
+def jvp(f: Function, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    """``(f(*primals), dy)``: forward mode, the derivative of f along the direction ``tangents``.
+
+    >>> value, tangent = jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
+    >>> print(value, tangent)
+    6.0 23.0
+    """
+    if len(primals) != len(tangents):
+        raise ShapeError(f"jvp needs a tangent for each of the {len(primals)} arguments; got {len(tangents)}")
+    output, leaves = _call(f, primals, tuple(range(len(primals))))
+    given = [_as_tensor(v) for v in tangents]
+    for x, v in zip(leaves, given, strict=True):
+        if x.shape != v.shape:
+            raise ShapeError(f"a tangent has the shape of its argument, {x.shape}; got {v.shape}")
+    with enable_grad():
+        tangent = push(output, {x.serial: v for x, v in zip(leaves, given, strict=True)})
+    linked = _linked(output, leaves) or any(v.tracked for v in given)
+    if tangent is None:
+        tangent = Tensor(np.zeros_like(output.raw))
+    return _give(output, primals, linked), _give(tangent, (*primals, *tangents), linked)

@@ -1,0 +1,344 @@
+"""``Program``: a recorded graph as data, a line per tensor. Drawing, explaining and checking read this and nothing else.
+
+>>> from tinygrad_bp import Tensor
+>>> x = Tensor(3.0, requires_grad=True, name="x")
+>>> print(Program.of((x * x + 1).named("y")))
+x = 3
+t1 = x * x = 9
+y = t1 + 1 = 10
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tinygrad_bp import expression
+from tinygrad_bp.engine import order
+from tinygrad_bp.errors import GraphError, InPlaceError, NameLookupError, ShapeError
+from tinygrad_bp.expression import Expression, format_number
+from tinygrad_bp.functions import sum_to
+from tinygrad_bp.rule import RULES, Rule
+from tinygrad_bp.tensor import Array, Name, Params, Tensor, record
+
+SCALAR_LIMIT = 20_000  # operations on single numbers that are still worth unrolling
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One tensor of the graph: a leaf, a constant, or the result of a rule on earlier lines."""
+
+    index: int
+    name: str | None
+    value: Array
+    rule: Rule | None = None
+    operands: tuple[int, ...] = ()
+    params: Params = None
+    tracked: bool = False
+    constant: bool = False  # a plain number in the source, not a tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.shape(self.value)
+
+
+@dataclass(frozen=True)
+class Program:
+    """The lines of a recorded graph in the order of their creation, and which of them are its outputs."""
+
+    lines: tuple[Line, ...]
+    outputs: tuple[int, ...]
+    serials: Mapping[int, int]  # a tensor's serial number -> its line
+
+    # -- making one ----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def of(cls, *outputs: Tensor) -> Program:
+        """The graph behind some tensors. Gradients computed on tensors are tensors too: give them along to see both sweeps."""
+        for t in outputs:
+            if not isinstance(t, Tensor):
+                raise TypeError(f"a Program is read off tensors; got {type(t).__name__}")
+            if not t.tracked:
+                raise GraphError(f"{t.label()} was not recorded: nothing it was computed from requires a gradient")
+        reader = _Reader()
+        for t in order(*outputs):
+            reader.read(t)
+        return cls(tuple(reader.lines), tuple(reader.places[t.serial] for t in outputs), reader.places)
+
+    # -- looking things up ---------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Line]:
+        return iter(self.lines)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __str__(self) -> str:
+        return "\n".join(self._line_text(line) for line in self.lines if not line.constant)
+
+    def _line_text(self, line: Line) -> str:
+        value = format_number(line.value, 6) if line.value.ndim == 0 else f"array of shape {line.shape}"
+        if line.rule is None:
+            return f"{self.names[line.index]} = {value}"
+        operands = [expression.number(self.lines[i].value) if self.lines[i].constant else expression.symbol(self.names[i]) for i in line.operands]
+        return f"{self.names[line.index]} = {Expression(line.rule.function, tuple(operands), options=line.params or {})} = {value}"
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """A name for each line: its own, made unique where two lines share it, or t1, t2, ... for what has none."""
+        taken = {line.name for line in self.lines}
+        used: set[str] = set()
+        names, count = [], 0
+        for line in self.lines:
+            if line.name is None:
+                count += 1
+                while f"t{count}" in taken:
+                    count += 1
+                name = str(format_number(line.value)) if line.constant and np.ndim(line.value) == 0 else f"t{count}"
+                count -= line.constant
+            else:
+                name, copy = str(line.name), 1
+                while name in used:
+                    copy += 1
+                    name = f"{line.name}_{copy}"
+            used.add(name)
+            names.append(name)
+        return tuple(names)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Name -> line."""
+        return {name: i for i, name in enumerate(self.names) if not self.lines[i].constant}
+
+    def place(self, of: str | Tensor) -> int:
+        """The line of a name or of a tensor."""
+        if isinstance(of, Tensor):
+            if of.serial not in self.serials:
+                raise NameLookupError(f"{of.label()} is not part of this graph")
+            return self.serials[of.serial]
+        if of not in self.places:
+            known = ", ".join(name for name, i in self.places.items() if self.lines[i].name is not None)
+            raise NameLookupError(f"the graph has no tensor named {of!r}. Its names are: {known or 'none; use t.named(...)'}")
+        return self.places[of]
+
+    @property
+    def output(self) -> Line:
+        """The one output."""
+        return self.lines[self.outputs[0]]
+
+    # -- running it ----------------------------------------------------------------------------------------------
+
+    def replay(self, values: Mapping[int, Any], run: Callable[[Line, Sequence[Any]], Any] | None = None) -> list[Any]:
+        """The values of all lines, computed anew from other values of some of them.
+
+        ``run(line, operands)`` says how a line is computed, on arrays by the rule's own function unless told
+        otherwise. Nothing here knows of derivatives.
+        """
+        run = run or (lambda line, operands: line.rule.function(*operands, **(line.params or {})))  # type: ignore[union-attr]
+        results: list[Any] = []
+        for line in self.lines:
+            if line.index in values:
+                results.append(values[line.index])
+            elif line.rule is None:
+                results.append(line.value)
+            else:
+                results.append(run(line, [results[i] for i in line.operands]))
+        return results
+
+    def reverse(
+        self,
+        values: Sequence[Any],
+        seeds: Mapping[int, Any],
+        stop: Iterable[int] = (),
+        fit: Callable[[Any, Line, Line], Any] = lambda g, line, user: g,
+        derivative: Callable[[Line, int, Any, Sequence[Any], Any], Any] | None = None,
+    ) -> dict[int, Any]:
+        """The chain rule, newest line first, on arrays, tensors or symbols: line -> cotangent.
+
+        ``stop``: lines that collect a cotangent but do not pass it on. ``fit`` may give a cotangent the shape of
+        its line, and ``derivative`` another formula in place of the rule's.
+        """
+        derivative = derivative or (lambda line, i, g, operands, result: line.rule.derivative(i, g, operands, result, line.params))  # type: ignore[union-attr]
+        cotangents, stopped = dict(seeds), set(stop) - seeds.keys()
+        for line in reversed(self.lines[: max(seeds, default=-1) + 1]):
+            g = cotangents.get(line.index)
+            if g is None or line.rule is None or line.index in stopped:
+                continue
+            operands = [values[i] for i in line.operands]
+            for i, place in enumerate(line.operands):
+                if not self.lines[place].tracked:
+                    continue
+                gx = derivative(line, i, g, operands, values[line.index])
+                if gx is not None:
+                    gx = fit(gx, self.lines[place], line)
+                    cotangents[place] = cotangents[place] + gx if place in cotangents else gx
+        return cotangents
+
+    @cached_property
+    def values(self) -> list[Array]:
+        return [line.value for line in self.lines]
+
+    @cached_property
+    def gradients(self) -> dict[int, Array]:
+        """d(output)/d(line) as arrays, for every line that the output depends on; the output must be a scalar."""
+        if self.output.value.size != 1:
+            raise GraphError(f"the output has shape {self.output.shape}; gradients are those of a scalar. Take .sum() or .mean()")
+        fit = lambda g, line, user: sum_to(g, line.shape)  # noqa: E731  (broadcasting is undone here)
+        return self.reverse(self.values, {self.output.index: np.ones_like(self.output.value)}, fit=fit)
+
+    # -- as symbols ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def named(self) -> frozenset[int]:
+        """The lines that a reader of the derivation knows by name: leaves, named results and the outputs."""
+        return frozenset(line.index for line in self.lines if not line.constant and (line.rule is None or line.name is not None)) | set(self.outputs)
+
+    @cached_property
+    def symbols(self) -> list[Expression]:
+        """Each line in terms of the named ones: a name for those, a formula for the others."""
+        known = {
+            line.index: expression.number(line.value) if line.constant else expression.symbol(self.names[line.index], line.shape)
+            for line in self.lines
+            if line.constant or line.index in self.named
+        }
+        return self.replay(known, _symbolic)
+
+    def definition(self, place: int) -> Expression:
+        """The formula that computes a named line from other named lines."""
+        line = self.lines[place]
+        return self.symbols[place] if line.rule is None else _symbolic(line, [self.symbols[i] for i in line.operands])
+
+    def partials(self, place: int) -> dict[int, Expression]:
+        """d(line)/d(named line), for each named line that it is computed from directly."""
+        values = list(self.symbols)
+        values[place] = self.symbols[place]
+        found = self.reverse(values, {place: expression.number(1)}, stop=self.named)
+        return {i: found[i] for i in sorted(found) if i in self.named and i != place}
+
+    # -- as single numbers ---------------------------------------------------------------------------------------
+
+    def scalars(self) -> Program:
+        """The same computation on single numbers, each with a name of its own: ``w5``, ``net_o1``, ``out_h1``.
+
+        The lines are replayed on arrays of scalar tensors: NumPy itself takes sums and matrix products apart. So
+        the result is again a recorded graph, and everything that reads one reads this.
+        """
+        cost = sum(self._cost(line) for line in self.lines)
+        if cost > SCALAR_LIMIT:
+            raise ShapeError(f"the graph is too large to unroll: about {cost} operations on single numbers, and {SCALAR_LIMIT} are the limit")
+        unrolled = self.replay({line.index: _scalar_leaf(line) for line in self.lines if line.rule is None}, _unroll)
+        outputs = [cell.tensor for i in self.outputs for cell in np.atleast_1d(unrolled[i]).flat]
+        return Program.of(*outputs)
+
+    def _cost(self, line: Line) -> int:
+        if line.rule is None:
+            return 0
+        inner = max((self.lines[i].value.size for i in line.operands), default=1) if line.rule.kind != "pointwise" else 1
+        return int(max(line.value.size, inner) if line.rule.kind == "linear" else line.value.size * (self.lines[line.operands[0]].shape or (1,))[-1])
+
+
+class _Reader:
+    """Turns tensors, oldest first, into lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.places: dict[int, int] = {}
+
+    def read(self, t: Tensor) -> None:
+        operands = []
+        for x, read in zip(t.inputs, t.arrays, strict=True):
+            if not isinstance(x, Tensor):
+                operands.append(self.add(None, read, constant=True))
+                continue
+            if x.serial not in self.places:  # untracked, so not part of the recorded order
+                self.places[x.serial] = self.add(x.name, np.array(read))
+            elif x.changed > t.serial:
+                raise InPlaceError(f"{x.label()} was changed after the graph was recorded, so its values no longer belong together. Read the graph before the update")
+            operands.append(self.places[x.serial])
+        value = np.array(t.raw) if t.rule is None else np.asarray(t.raw)  # a leaf may be overwritten by the next update
+        self.places[t.serial] = self.add(t.name, value, t.rule, tuple(operands), t.params, tracked=True)
+
+    def add(self, name: str | None, value: Array, rule: Rule | None = None, operands: tuple[int, ...] = (), params: Params = None,
+            tracked: bool = False, constant: bool = False) -> int:  # fmt: skip
+        self.lines.append(Line(len(self.lines), name, np.asarray(value), rule, operands, params, tracked, constant))
+        return len(self.lines) - 1
+
+
+def _symbolic(line: Line, operands: Sequence[Expression]) -> Expression:
+    assert line.rule is not None
+    return expression.apply(line.rule.function, *operands, **(line.params or {}))
+
+
+class _Cell:
+    """A scalar tensor inside an object array. NumPy would take a bare tensor for an array and look inside."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor = tensor
+
+
+def _cell_operator(function: Any, reflected: bool = False) -> Any:
+    def operate(self: _Cell, other: Any) -> _Cell:
+        a, b = self.tensor, other.tensor if isinstance(other, _Cell) else other
+        return _Cell(record(RULES[function], (b, a) if reflected else (a, b)))
+
+    return operate
+
+
+for _symbol, _function in {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide}.items():
+    setattr(_Cell, f"__{_symbol}__", _cell_operator(_function))
+    setattr(_Cell, f"__r{_symbol}__", _cell_operator(_function, reflected=True))
+
+
+def _cells(values: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    cells = np.empty(shape, object)
+    for index, value in zip(np.ndindex(shape), values, strict=True):
+        cells[index] = value
+    return cells
+
+
+def element_names(name: str | None, shape: tuple[int, ...]) -> list[str | None]:
+    """Names for the elements of a named array: those it was given, or ``x1, x2``, ``w11, w12``."""
+    size = int(np.prod(shape))
+    if name is None:
+        return [None] * size
+    if isinstance(name, Name) and name.elements:
+        return list(name.elements)
+    kept = tuple(n for n in shape if n != 1)
+    if not kept:
+        return [str(name)]
+    gap = "_" if name[-1].isdigit() else ""
+    comma = "_" if max(kept) > 9 else ""
+    return [f"{name}{gap}{comma.join(str(i + 1) for i in index)}" for index in np.ndindex(kept)]
+
+
+def _scalar_leaf(line: Line) -> Any:
+    if line.constant and line.value.ndim == 0:
+        return line.value[()]
+    tensors = [
+        _Cell(Tensor(value, requires_grad=line.tracked, name=name))
+        for value, name in zip(line.value.flat, element_names(line.name, line.shape), strict=True)
+    ]
+    return _cells(tensors, line.shape)
+
+
+def _unroll(line: Line, operands: Sequence[Any]) -> Any:
+    """One line on arrays of scalar tensors, its results named."""
+    rule, params = line.rule, line.params or {}
+    assert rule is not None
+    if rule.kind == "pointwise":
+        apply = np.frompyfunc(lambda *cells: _Cell(record(rule, tuple(getattr(c, "tensor", c) for c in cells), line.params)), len(operands), 1)
+        result = apply(*operands)
+    else:
+        result = rule.function(*operands, **params)
+    if not isinstance(result, np.ndarray):
+        result = _cells([result], ())
+    for cell, name in zip(result.flat, element_names(line.name, line.shape), strict=True):
+        if name is not None and cell.tensor.name is None:
+            cell.tensor.name = name
+    return result

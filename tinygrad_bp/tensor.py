@@ -1,0 +1,535 @@
+"""``Tensor``: an array that remembers how it was computed.
+
+Three doors lead to ``record``: Python operators, NumPy's ufuncs (NEP 13) and NumPy's functions (NEP 18). So a
+plain NumPy expression on tensors is recorded as it stands:
+
+>>> import numpy as np
+>>> from tinygrad_bp import Tensor
+>>> x = Tensor([1.0, 2.0], requires_grad=True)
+>>> np.sum(np.exp(x) * x).backward()
+>>> x.grad
+Tensor([ 5.43656366, 22.1671683 ])
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ContextDecorator
+from contextvars import ContextVar, Token
+from typing import Any, Self
+
+import numpy as np
+
+from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, ShapeError
+from tinygrad_bp.rule import RULES, Rule
+
+Array = Any  # numpy.ndarray, a NumPy scalar, or the array of another library
+Params = dict[str, Any] | None
+
+next_serial = itertools.count(1).__next__
+_grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+
+
+class _GradMode(ContextDecorator):
+    """Switch recording for a block or a function; per thread and per async task."""
+
+    mode: bool
+
+    def __init__(self) -> None:
+        self.tokens: list[Token[bool]] = []
+
+    def _recreate_cm(self) -> Self:  # a decorated function may be re-entered, in several threads
+        return type(self)()
+
+    def __enter__(self) -> None:
+        self.tokens.append(_grad_enabled.set(self.mode))
+
+    def __exit__(self, *exc: object) -> None:
+        _grad_enabled.reset(self.tokens.pop())
+
+
+class no_grad(_GradMode):
+    """Compute without recording: ``with tg.no_grad(): ...`` or ``@tg.no_grad()``.
+
+    >>> import tinygrad_bp as tg
+    >>> w = tg.Tensor(2.0, requires_grad=True)
+    >>> with tg.no_grad():
+    ...     (w * 3).requires_grad
+    False
+    """
+
+    mode = False
+
+
+class enable_grad(_GradMode):
+    """Record again inside a ``no_grad`` block."""
+
+    mode = True
+
+
+class Name(str):
+    """A tensor's name, with names for its elements where it has some."""
+
+    elements: tuple[str, ...]
+
+    def __new__(cls, name: str, elements: str | Sequence[str] = ()) -> Self:
+        self = super().__new__(cls, name)
+        self.elements = tuple(elements.split() if isinstance(elements, str) else elements)
+        return self
+
+
+class Changes:
+    """When values were last overwritten in place, on the clock of serial numbers.
+
+    A node is older than a change exactly when its serial number is smaller, so the backward pass compares one
+    number per node, and looks closer only where something did change after the node was recorded.
+
+    ``Tensor.data`` hands out the array itself, and NumPy tells nobody when it is written to. So a tensor whose
+    array is in the user's hands is remembered here with a hash of its bytes, which is compared whenever the
+    values are used again, until nobody else holds the array.
+    """
+
+    latest = 0
+    exposed: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+
+    @classmethod
+    def note(cls, t: Tensor) -> None:
+        t.changed = cls.latest = next_serial()
+
+    @classmethod
+    def expose(cls, t: Tensor) -> None:
+        serial = t.serial
+        cls.exposed[serial] = weakref.ref(t, lambda _: cls.exposed.pop(serial, None)), hash(t.raw.tobytes())
+
+    @classmethod
+    def look(cls, tensors: Iterable[Any]) -> None:
+        """Notice writes through arrays that ``.data`` handed out."""
+        for t in tensors:
+            if isinstance(t, Tensor) and t.serial in cls.exposed:
+                ref, before = cls.exposed[t.serial]
+                now = hash(t.raw.tobytes())
+                if now != before:
+                    cls.note(t)
+                    cls.exposed[t.serial] = ref, now
+                if sys.getrefcount(t.raw) <= 2:  # the slot and this call: nobody else can write any more
+                    del cls.exposed[t.serial]
+
+    @classmethod
+    def look_everywhere(cls) -> None:
+        cls.look([ref() for ref, _ in list(cls.exposed.values())])
+
+
+def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
+    """Run a rule's function on the data, and keep how the result came about where an input is tracked."""
+    tracked = foreign = False
+    arrays = []
+    for x in inputs:
+        if isinstance(x, Tensor):
+            arrays.append(x.raw)
+            tracked = tracked or x.tracked
+        else:
+            arrays.append(x)
+            foreign = foreign or x.__class__ not in SCALARS
+    try:
+        raw = rule.function(*arrays, **params) if params else rule.function(*arrays)
+    except (ValueError, TypeError, IndexError) as error:
+        raise _explained(error, rule, arrays, params) from error
+    t: Tensor = _new(Tensor)
+    t.raw = raw
+    t.name = t.gradient = None
+    t.changed = 0
+    if tracked and _grad_enabled.get():
+        if foreign:  # an array of the caller's may change before the backward pass reads it: keep a copy
+            arrays = [x.raw if isinstance(x, Tensor) else _private(x) for x in inputs]
+            inputs = tuple(x if isinstance(x, Tensor) else a for x, a in zip(inputs, arrays, strict=True))
+        if Changes.exposed:
+            Changes.look(inputs)
+        t.tracked = True
+        t.rule = rule
+        t.inputs = inputs
+        t.arrays = arrays
+        t.params = params
+    else:
+        t.tracked = False
+        t.rule = t.params = None
+        t.inputs = ()
+        t.arrays = ()
+    t.serial = next_serial()
+    return t
+
+
+def _private(x: Any) -> Any:
+    return x if x.__class__ in SCALARS else np.array(x) if isinstance(x, np.ndarray | list | tuple) else x
+
+
+def _explained(error: Exception, rule: Rule, arrays: list[Any], params: Params) -> Exception:
+    """The same error, said with the operation and the shapes."""
+    shapes = ", ".join(f"{name} {_describe(a)}" for name, a in zip(rule.arguments, arrays, strict=False))
+    options = "".join(f", {k}={v!r}" for k, v in (params or {}).items())
+    kind = ShapeError if isinstance(error, ValueError) else type(error)
+    return kind(f"{rule.name}({shapes}{options}) cannot be computed: {error}")
+
+
+def _describe(a: Any) -> str:
+    return f"of shape {a.shape}" if hasattr(a, "shape") else repr(a)
+
+
+SCALARS = frozenset({float, int, bool, np.float64, np.float32, np.float16, np.int64, np.bool_})
+
+
+def cast(x: Array, *, dtype: Any) -> Array:
+    """The same values in another floating-point type."""
+    return x.astype(dtype)
+
+
+def take(x: Array, *, index: Any) -> Array:
+    """``x[index]``, the function behind indexing."""
+    return x[index]
+
+
+def _operator(function: Any, reflected: bool = False) -> Any:
+    """A Python operator as a door. It looks its rule up at each call, so that users may declare another."""
+    if reflected:
+        return lambda self, other: record(RULES[function], (other, self))
+    return lambda self, other: record(RULES[function], (self, other))
+
+
+def _comparison(function: Any) -> Any:
+    return lambda self, other: function(self.raw, _plain(other))
+
+
+class Tensor:
+    """An array with a gradient.
+
+    ``data``: a number, nested lists, a NumPy array (copied), or an array of another library (kept as it is).
+    ``requires_grad``: whether gradients with respect to this tensor are wanted.
+    ``dtype``: as in ``numpy.array``; floats are float64 by default.
+    ``name``: what pictures, derivations and error messages call it.
+
+    Raises ``DtypeError`` for data that has no derivative: complex numbers, strings, objects, and arrays of
+    integers where ``requires_grad`` is set (Python integers are promoted to float64).
+
+    >>> w = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True, name="w")
+    >>> y = (w @ w).sum()
+    >>> y.backward()
+    >>> w.grad
+    Tensor([[ 7., 11.],
+            [ 9., 13.]])
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "arrays",  # the inputs' data when the operation ran
+        "changed",  # serial number of the last change in place, 0 if none
+        "gradient",  # behind .grad: None, an array, or the tensor that .grad handed out
+        "inputs",  # tensors and plain numbers that the operation read
+        "name",
+        "params",  # metadata of the operation, such as axis; None where there is none
+        "raw",  # behind .data: the array, without its guards
+        "rule",  # the operation; None for a leaf
+        "serial",  # creation order, which is a topological order
+        "tracked",  # behind .requires_grad
+    )
+
+    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
+        self.raw = _as_data(data, dtype, requires_grad)
+        self.tracked = False
+        self.name = name
+        self.gradient: Any = None
+        self.rule: Rule | None = None
+        self.inputs: tuple[Any, ...] = ()
+        self.arrays: Any = ()
+        self.params: Params = None
+        self.serial = next_serial()
+        self.changed = 0
+        if requires_grad:
+            self.requires_grad = True
+
+    # -- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Array:
+        """The values as an array. A leaf's may be written to; those of a result are read-only."""
+        if not isinstance(self.raw, np.ndarray):
+            return self.raw
+        if self.rule is None and self.raw.flags.owndata:
+            Changes.expose(self)
+            return self.raw
+        return _readonly(self.raw)
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if self.rule is not None:
+            raise GraphError(f"{self} is the result of {self.rule.name}; its data cannot be replaced. Compute a new tensor instead")
+        raw = _as_data(value, self.raw.dtype, self.tracked)  # a copy: the caller's array stays the caller's
+        if raw.shape != self.raw.shape:
+            raise ShapeError(f"{self.label()} has shape {self.raw.shape}; its data cannot become an array of shape {raw.shape}")
+        self.raw = raw
+        Changes.exposed.pop(self.serial, None)
+        Changes.note(self)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that the last ``backward()`` passes left here, a tensor without history, or ``None``."""
+        if self.gradient is None or isinstance(self.gradient, Tensor):
+            return self.gradient
+        self.gradient = Tensor(self.gradient, name=None if self.name is None else f"grad_{self.name}")
+        return self.gradient
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            value = value.detach() if isinstance(value, Tensor) else Tensor(value)
+            if value.shape != self.shape:
+                raise ShapeError(f"the gradient of {self.label()} has its shape, {self.shape}; got {value.shape}")
+        self.gradient = value
+
+    @property
+    def requires_grad(self) -> bool:
+        return self.tracked
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self.rule is not None and not value:
+            raise GraphError(f"{self.label()} is the result of {self.rule.name}; write t.detach() to cut it off its graph")
+        if value and self.dtype.kind != "f":
+            raise DtypeError(f"only floating-point tensors have gradients; this one is {self.dtype}. Write Tensor(x, dtype=float, requires_grad=True)")
+        self.tracked = value
+
+    def requires_grad_(self, value: bool = True) -> Self:
+        """Set ``requires_grad``, and return the tensor."""
+        self.requires_grad = value
+        return self
+
+    def named(self, name: str, elements: str | Sequence[str] = ()) -> Self:
+        """Give the tensor a name, and its elements theirs, and return it.
+
+        >>> w = Tensor([[0.15, 0.20], [0.25, 0.30]]).named("W1", "w1 w2 w3 w4")
+        >>> w.name
+        'W1'
+        """
+        self.name = Name(name, elements) if elements else name
+        if elements and len(self.name.elements) != self.size:
+            raise ShapeError(f"{self.label()} has {self.size} elements; got {len(self.name.elements)} names for them")
+        return self
+
+    def label(self) -> str:
+        """What messages call this tensor."""
+        return f"tensor {self.name!r}" if self.name else f"a tensor of shape {self.shape}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.raw.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return self.raw.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        return self.raw.size  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.raw.dtype  # type: ignore[no-any-return]
+
+    @property
+    def is_leaf(self) -> bool:
+        """Made by the user, not by an operation."""
+        return self.rule is None
+
+    def __repr__(self) -> str:
+        values = np.array2string(np.asarray(self.raw), separator=", ", prefix="Tensor(")
+        name = f", name={self.name!r}" if self.name else ""
+        return f"Tensor({values}{name}{', requires_grad=True' if self.tracked else ''})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a tensor without dimensions has no len()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    # -- out of the graph ----------------------------------------------------------------------------------------
+
+    def item(self) -> float:
+        """The single value as a Python number."""
+        return self.raw.item()  # type: ignore[no-any-return]
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A copy of the values as a NumPy array, tracked or not."""
+        return np.array(self.raw)
+
+    def detach(self) -> Tensor:
+        """A copy of the values without history."""
+        return Tensor(self.raw, name=self.name)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        self._refuse("numpy.asarray() of it", "t.numpy() for a copy of the values, or a NumPy function that has a rule, such as np.stack")
+        return np.array(self.raw, dtype) if copy else _readonly(np.asarray(self.raw, dtype))
+
+    def __float__(self) -> float:
+        self._refuse("float() of it", "t.item()")
+        return float(self.raw)
+
+    def __int__(self) -> int:
+        self._refuse("int() of it", "int(t.item())")
+        return int(self.raw)
+
+    def __index__(self) -> int:
+        return self.raw.__index__()  # type: ignore[no-any-return]
+
+    def __bool__(self) -> bool:
+        return bool(self.raw)
+
+    def _refuse(self, what: str, instead: str) -> None:
+        if self.tracked:
+            raise ConversionError(f"{self.label()} requires a gradient, and {what} would silently lose its graph. Write {instead}")
+
+    # -- into the graph ------------------------------------------------------------------------------------------
+
+    __add__, __radd__ = _operator(np.add), _operator(np.add, reflected=True)
+    __sub__, __rsub__ = _operator(np.subtract), _operator(np.subtract, reflected=True)
+    __mul__, __rmul__ = _operator(np.multiply), _operator(np.multiply, reflected=True)
+    __truediv__, __rtruediv__ = _operator(np.divide), _operator(np.divide, reflected=True)
+    __pow__, __rpow__ = _operator(np.power), _operator(np.power, reflected=True)
+    __matmul__, __rmatmul__ = _operator(np.matmul), _operator(np.matmul, reflected=True)
+    __lt__, __le__, __gt__, __ge__ = map(_comparison, (np.less, np.less_equal, np.greater, np.greater_equal))
+    __eq__, __ne__ = map(_comparison, (np.equal, np.not_equal))
+    __hash__ = object.__hash__
+
+    def __neg__(self) -> Tensor:
+        return record(RULES[np.negative], (self,))  # type: ignore[no-any-return]
+
+    def __pos__(self) -> Tensor:
+        return record(RULES[np.positive], (self,))  # type: ignore[no-any-return]
+
+    def __apply_rule__(self, rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The one room behind the doors."""
+        if rule.kind == "constant":
+            return rule.function(*_plain(args), **_plain(kwargs))
+        return record(rule, *rule.bind(args, kwargs))
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if "out" in kwargs:
+            raise NoRuleError(f"{ufunc.__name__}(..., out=) would overwrite values in a graph. Leave out= away: the result is a new tensor")
+        rule = RULES.get(ufunc if method == "__call__" else (ufunc, method))
+        return self.__apply_rule__(rule, args, kwargs) if rule else _without_rule(ufunc, method, args, kwargs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        rule = RULES.get(function)
+        return self.__apply_rule__(rule, args, kwargs) if rule else _without_rule(function, "__call__", args, kwargs)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return record(RULES[take], (self,), {"index": _plain(index)})  # type: ignore[no-any-return]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if self.rule is not None or (self.tracked and _grad_enabled.get()):
+            raise GraphError(
+                f"{self.label()} is part of a graph, so its elements cannot be assigned. Build the new value with np.where, or write inside tg.no_grad()"
+            )
+        self.raw[_plain(index)] = _plain(value)
+        Changes.note(self)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return record(RULES[np.sum], (self,), _given(axis, keepdims))  # type: ignore[no-any-return]
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return record(RULES[np.mean], (self,), _given(axis, keepdims))  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return record(RULES[np.reshape], (self,), {"shape": shape[0] if len(shape) == 1 else shape})  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: Any) -> Tensor:
+        params = {"axes": axes[0] if len(axes) == 1 else axes} if axes else None
+        return record(RULES[np.transpose], (self,), params)  # type: ignore[no-any-return]
+
+    def astype(self, dtype: Any) -> Tensor:
+        return record(RULES[cast], (self,), {"dtype": np.dtype(dtype)})  # type: ignore[no-any-return]
+
+    @property
+    def T(self) -> Tensor:
+        return record(RULES[np.transpose], (self,))  # type: ignore[no-any-return]
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.gradient = None
+
+    def backward(self, gradient: Any = None, retain_graph: bool = True) -> None:
+        """Fill ``.grad`` of every tensor that this one was computed from, by the chain rule.
+
+        ``gradient``: dL/d(this tensor), of this tensor's shape; 1 for a scalar. Leaves add up the gradients of
+        successive calls, as in PyTorch; an intermediate tensor keeps those of the latest. With
+        ``retain_graph=False`` the graph is freed on the way.
+        """
+        from tinygrad_bp.engine import backward  # the engine stands above this module, and its method here
+
+        backward(self, gradient, retain_graph)
+
+
+def _given(axis: Any, keepdims: bool) -> Params:
+    if axis is None and not keepdims:
+        return None
+    return {"axis": axis, "keepdims": keepdims}
+
+
+def _plain(x: Any) -> Any:
+    """Arguments with every tensor replaced by its data."""
+    if isinstance(x, Tensor):
+        return x.raw
+    if isinstance(x, dict):
+        return {k: _plain(v) for k, v in x.items()}
+    return type(x)(map(_plain, x)) if type(x) in (list, tuple) else x
+
+
+def _any_tracked(x: Any) -> bool:
+    if isinstance(x, Tensor):
+        return x.tracked
+    if isinstance(x, dict):
+        return any(map(_any_tracked, x.values()))
+    return type(x) in (list, tuple) and any(map(_any_tracked, x))
+
+
+def _without_rule(function: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A NumPy function without a rule runs on untracked tensors, and says what is missing on tracked ones."""
+    if _any_tracked((args, kwargs)):
+        name = function.__name__ if method == "__call__" else f"{function.__name__}.{method}"
+        raise NoRuleError(
+            f"numpy.{name} has no derivative rule, so the graph would be lost. Declare one, for instance "
+            f"tg.pointwise(np.{name}, x=lambda g, x: g * ...), or compute on t.detach()"
+        )
+    return getattr(function, method)(*_plain(args), **_plain(kwargs))
+
+
+def _readonly(a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    view = a.view()
+    view.flags.writeable = False
+    return view
+
+
+def _as_data(data: Any, dtype: Any, requires_grad: bool) -> Array:
+    """The array behind a new tensor: its own copy, or another library's array as it is."""
+    if isinstance(data, Tensor):
+        data._refuse("Tensor() of it", "t.detach()")
+        data = data.raw
+    if not isinstance(data, np.ndarray | np.generic) and hasattr(data, "__array_function__"):
+        return data.copy() if dtype is None else data.astype(dtype)
+    try:
+        raw = np.array(data, dtype)
+    except ConversionError as error:
+        raise ConversionError("a list of tracked tensors would lose their graph. Write np.stack(list)") from error
+    if raw.dtype.kind in "iub" and requires_grad and dtype is None and not isinstance(data, np.ndarray | np.generic):
+        raw = raw.astype(float)
+    if raw.dtype.kind not in "fiub":
+        raise DtypeError(f"a tensor holds real numbers; this data has dtype {raw.dtype}")
+    return raw
+
+
+_new = Tensor.__new__
