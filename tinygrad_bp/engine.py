@@ -14,8 +14,8 @@ import numpy as np
 
 from tinygrad_bp.errors import GraphError, InPlaceError, RuleError, ShapeError
 from tinygrad_bp.functions import sum_to
-from tinygrad_bp.rule import RESULT, RULES, Rule
-from tinygrad_bp.tensor import Array, Changes, Tensor, enable_grad, record
+from tinygrad_bp.rule import RESULT, Rule
+from tinygrad_bp.tensor import Changes, Tensor, enable_grad, record
 
 Function = Callable[..., Any]
 FREED = Rule("general", lambda: None, {})  # stands in the nodes of a graph that was freed
@@ -109,15 +109,23 @@ def backward(output: Tensor, gradient: Any = None, retain_graph: bool = True) ->
 def _seed(output: Tensor, gradient: Any) -> Any:
     """Where a sweep starts: 1 for a scalar, otherwise what the caller gives."""
     if not output.tracked:
-        raise GraphError(f"{output.label()} does not depend on a tensor that requires a gradient. Write Tensor(data, requires_grad=True) for what is to be differentiated")
+        raise GraphError(
+            f"{output.label()} does not depend on a tensor that requires a gradient. "
+            "Write Tensor(data, requires_grad=True) for what is to be differentiated"
+        )
     raw = output.raw
     if gradient is None:
         if raw.size != 1:
-            raise GraphError(f"{output.label()} has shape {raw.shape}: backward() starts from a scalar. Take .sum() or .mean(), or give backward(gradient) of that shape")
+            raise GraphError(
+                f"{output.label()} has shape {raw.shape}: backward() starts from a scalar. "
+                "Take .sum() or .mean(), or give backward(gradient) of that shape"
+            )
         return np.ones_like(raw) if raw.shape else raw.dtype.type(1)
     seed = gradient.raw if isinstance(gradient, Tensor) else Tensor(gradient, dtype=raw.dtype).raw
     if seed.shape != raw.shape:
-        raise ShapeError(f"{output.label()} has shape {raw.shape}, and so must the gradient that backward() starts from; it has {seed.shape}")
+        raise ShapeError(
+            f"{output.label()} has shape {raw.shape}, and so must the gradient that backward() starts from; it has {seed.shape}"
+        )
     return seed
 
 
@@ -133,10 +141,14 @@ def push(output: Tensor, tangents: dict[int, Tensor]) -> Tensor | None:
 
 def _tangent(t: Tensor, incoming: list[Tensor | None]) -> Tensor:
     """What the kind of a rule says about its forward mode: no formula is written a second time."""
-    rule, parts = t.rule, []
+    rule = t.rule
     assert rule is not None
+    parts: list[Tensor] = []
     if rule.kind == "linear":
-        moved = [x if f is None else np.zeros_like(a) if v is None else v for x, f, a, v in zip(t.inputs, rule.formulas, t.arrays, incoming, strict=True)]
+        moved = [
+            x if f is None else np.zeros_like(a) if v is None else v
+            for x, f, a, v in zip(t.inputs, rule.formulas, t.arrays, incoming, strict=True)
+        ]
         return record(rule, tuple(moved), t.params)  # type: ignore[no-any-return]
     for i, v in enumerate(incoming):
         formula = rule.recorded[i]
@@ -150,7 +162,7 @@ def _tangent(t: Tensor, incoming: list[Tensor | None]) -> Tensor:
             u = Tensor(np.zeros_like(t.raw), requires_grad=True)
             parts.append(next(g for node, g in pull(formula(t, u), v, recorded=True) if node is u))
     total = sum(parts[1:], parts[0])
-    return total if total.shape == t.shape else np.broadcast_to(total, t.shape)  # type: ignore[no-any-return]
+    return total if total.shape == t.shape else np.broadcast_to(total, t.shape)  # type: ignore[return-value]
 
 
 # -- operators on functions --------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ Show = Callable[["Expression"], str]
 
 INFIX = {
     np.add: ("+", 1), np.subtract: ("-", 1), np.multiply: ("*", 2), np.divide: ("/", 2), np.matmul: ("@", 2), np.power: ("**", 4),
-    np.greater: (">", 0), np.greater_equal: (">=", 0), np.less: ("<", 0), np.less_equal: ("<=", 0), np.equal: ("==", 0), np.not_equal: ("!=", 0),
+    np.greater: (">", 0), np.greater_equal: (">=", 0), np.less: ("<", 0), np.less_equal: ("<=", 0),
+    np.equal: ("==", 0), np.not_equal: ("!=", 0),
 }  # fmt: skip
 UNARY = 3  # the precedence of a leading minus
 ATOM = 9
@@ -38,7 +39,7 @@ class Expression:
     operands: tuple[Expression, ...] = ()
     name: str = ""
     value: Any = None  # of a number
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[Any, Any] = field(default_factory=dict)  # by name, or by position where it was given so
     shape: tuple[int, ...] | None = None  # of a name that stands for an array, where it is known
 
     # -- as an array ---------------------------------------------------------------------------------------------
@@ -156,6 +157,11 @@ def symbol(name: str, shape: tuple[int, ...] | None = None) -> Expression:
     return Expression(None, name=name, shape=shape)
 
 
+def partial(upper: str, lower: str) -> Expression:
+    """The name of a derivative, printed as dE/dw in text and as a fraction with partial signs in LaTeX."""
+    return Expression(None, (symbol(upper), symbol(lower)), name=f"d{upper}/d{lower}")
+
+
 def number(value: Any) -> Expression:
     return Expression(None, value=value)
 
@@ -165,7 +171,7 @@ def lift(x: Any) -> Expression:
     return x if isinstance(x, Expression) else number(x)
 
 
-def _call(function: Any, operands: tuple[Expression, ...], options: Mapping[str, Any] | None = None) -> Expression:
+def _call(function: Any, operands: tuple[Expression, ...], options: Mapping[Any, Any] | None = None) -> Expression:
     return Expression(function, operands, options=options or {})
 
 
@@ -228,7 +234,7 @@ def multiply(a: Expression, b: Expression) -> Expression:
     x, y = _number(a), _number(b)
     if x is not None and y is not None:
         return number(x * y)
-    if x is not None and x == 0 or y is not None and y == 0:
+    if _is(a, 0) or _is(b, 0):
         return number(0)
     if _is(a, 1):
         return b
@@ -316,13 +322,16 @@ def _text(x: Expression, show: Show) -> tuple[str, int]:
         a, b = (_text(operand, show) for operand in x.operands)
         left = _paren(a, level + 1 if sign == "**" else level)
         tight = level + (sign not in "+*" and sign != "**")  # a - (b - c), a / (b * c)
-        return f"{left}{'**' if sign == '**' else f' {sign} '}{_paren(b, max(tight, 2 if level == 1 and b[0].startswith('-') else 0))}", level
+        right = _paren(b, max(tight, 2 if level == 1 and b[0].startswith("-") else 0))
+        return f"{left}{'**' if sign == '**' else f' {sign} '}{right}", level
     if x.function is np.negative:
         return f"-{_paren(_text(x.operands[0], show), 2)}", UNARY if x.operands[0].function not in (np.multiply, np.divide) else 2
     if x.function is np.transpose and not x.options:
         return f"{_paren(_text(x.operands[0], show), ATOM)}.T", ATOM
     name = x.function if isinstance(x.function, str) else x.function.__name__
-    arguments = [_text(operand, show)[0] for operand in x.operands] + [f"{k}={v}" if isinstance(k, str) else str(v) for k, v in x.options.items()]
+    arguments = [_text(operand, show)[0] for operand in x.operands] + [
+        f"{k}={v}" if isinstance(k, str) else str(v) for k, v in x.options.items()
+    ]
     return f"{name}({', '.join(arguments)})", ATOM
 
 
@@ -330,6 +339,11 @@ def latex_name(x: Expression) -> str:
     r"""``out_h1`` as ``out_{h1}``, ``w5`` as ``w_{5}``; a number in scientific notation with ``\times 10^{}``."""
     if not x.name:
         return latex_number(format_number(x.value))
+    if x.operands:
+        upper, lower = map(latex_name, x.operands)
+        return rf"\frac{{\partial {upper}}}{{\partial {lower}}}"
+    if x.name.endswith("+"):
+        return f"{latex_name(symbol(x.name[:-1]))}^{{+}}"
     head, _, tail = x.name.partition("_")
     if not tail and head.rstrip("0123456789") != head and head.rstrip("0123456789"):
         stem = head.rstrip("0123456789")
@@ -357,7 +371,8 @@ def _latex(x: Expression, show: Show) -> tuple[str, int]:
         sign, level = INFIX[x.function]
         sign = {"*": r"\cdot", "@": "", "==": "=", "!=": r"\ne", ">=": r"\ge", "<=": r"\le"}.get(sign, sign)
         tight = level + (x.function is np.subtract)
-        return f"{_brackets(parts[0], level)} {sign} {_brackets(parts[1], max(tight, 2 if level == 1 and parts[1][0].startswith('-') else 0))}", level
+        least = max(tight, 2 if level == 1 and parts[1][0].startswith("-") else 0)
+        return f"{_brackets(parts[0], level)} {sign} {_brackets(parts[1], least)}", level
     if x.function is np.negative:
         return f"-{_brackets(parts[0], 2)}", UNARY
     if x.function is np.transpose and not x.options:

@@ -84,7 +84,9 @@ class Program:
         value = format_number(line.value, 6) if line.value.ndim == 0 else f"array of shape {line.shape}"
         if line.rule is None:
             return f"{self.names[line.index]} = {value}"
-        operands = [expression.number(self.lines[i].value) if self.lines[i].constant else expression.symbol(self.names[i]) for i in line.operands]
+        operands = [
+            expression.number(self.lines[i].value) if self.lines[i].constant else expression.symbol(self.names[i]) for i in line.operands
+        ]
         return f"{self.names[line.index]} = {Expression(line.rule.function, tuple(operands), options=line.params or {})} = {value}"
 
     @cached_property
@@ -195,7 +197,9 @@ class Program:
     @cached_property
     def named(self) -> frozenset[int]:
         """The lines that a reader of the derivation knows by name: leaves, named results and the outputs."""
-        return frozenset(line.index for line in self.lines if not line.constant and (line.rule is None or line.name is not None)) | set(self.outputs)
+        return frozenset(line.index for line in self.lines if not line.constant and (line.rule is None or line.name is not None)) | set(
+            self.outputs
+        )
 
     @cached_property
     def symbols(self) -> list[Expression]:
@@ -229,7 +233,9 @@ class Program:
         """
         cost = sum(self._cost(line) for line in self.lines)
         if cost > SCALAR_LIMIT:
-            raise ShapeError(f"the graph is too large to unroll: about {cost} operations on single numbers, and {SCALAR_LIMIT} are the limit")
+            raise ShapeError(
+                f"the graph is too large to unroll: about {cost} operations on single numbers, and {SCALAR_LIMIT} are the limit"
+            )
         unrolled = self.replay({line.index: _scalar_leaf(line) for line in self.lines if line.rule is None}, _unroll)
         outputs = [cell.tensor for i in self.outputs for cell in np.atleast_1d(unrolled[i]).flat]
         return Program.of(*outputs)
@@ -238,7 +244,11 @@ class Program:
         if line.rule is None:
             return 0
         inner = max((self.lines[i].value.size for i in line.operands), default=1) if line.rule.kind != "pointwise" else 1
-        return int(max(line.value.size, inner) if line.rule.kind == "linear" else line.value.size * (self.lines[line.operands[0]].shape or (1,))[-1])
+        return int(
+            max(line.value.size, inner)
+            if line.rule.kind == "linear"
+            else line.value.size * (self.lines[line.operands[0]].shape or (1,))[-1]
+        )
 
 
 class _Reader:
@@ -257,7 +267,10 @@ class _Reader:
             if x.serial not in self.places:  # untracked, so not part of the recorded order
                 self.places[x.serial] = self.add(x.name, np.array(read))
             elif x.changed > t.serial:
-                raise InPlaceError(f"{x.label()} was changed after the graph was recorded, so its values no longer belong together. Read the graph before the update")
+                raise InPlaceError(
+                    f"{x.label()} was changed after the graph was recorded, so its values no longer belong together. "
+                    "Read the graph before the update"
+                )
             operands.append(self.places[x.serial])
         value = np.array(t.raw) if t.rule is None else np.asarray(t.raw)  # a leaf may be overwritten by the next update
         self.places[t.serial] = self.add(t.name, value, t.rule, tuple(operands), t.params, tracked=True)
@@ -332,7 +345,9 @@ def _unroll(line: Line, operands: Sequence[Any]) -> Any:
     rule, params = line.rule, line.params or {}
     assert rule is not None
     if rule.kind == "pointwise":
-        apply = np.frompyfunc(lambda *cells: _Cell(record(rule, tuple(getattr(c, "tensor", c) for c in cells), line.params)), len(operands), 1)
+        apply = np.frompyfunc(
+            lambda *cells: _Cell(record(rule, tuple(getattr(c, "tensor", c) for c in cells), line.params)), len(operands), 1
+        )
         result = apply(*operands)
     else:
         result = rule.function(*operands, **params)

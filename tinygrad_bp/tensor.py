@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -73,6 +73,7 @@ class enable_grad(_GradMode):
 class Name(str):
     """A tensor's name, with names for its elements where it has some."""
 
+    __slots__ = ("elements",)
     elements: tuple[str, ...]
 
     def __new__(cls, name: str, elements: str | Sequence[str] = ()) -> Self:
@@ -93,7 +94,7 @@ class Changes:
     """
 
     latest = 0
-    exposed: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+    exposed: ClassVar[dict[int, tuple[weakref.ref[Tensor], int]]] = {}
 
     @classmethod
     def note(cls, t: Tensor) -> None:
@@ -277,7 +278,7 @@ class Tensor:
         if self.gradient is None or isinstance(self.gradient, Tensor):
             return self.gradient
         self.gradient = Tensor(self.gradient, name=None if self.name is None else f"grad_{self.name}")
-        return self.gradient
+        return self.gradient  # type: ignore[no-any-return]
 
     @grad.setter
     def grad(self, value: Any) -> None:
@@ -296,7 +297,9 @@ class Tensor:
         if self.rule is not None and not value:
             raise GraphError(f"{self.label()} is the result of {self.rule.name}; write t.detach() to cut it off its graph")
         if value and self.dtype.kind != "f":
-            raise DtypeError(f"only floating-point tensors have gradients; this one is {self.dtype}. Write Tensor(x, dtype=float, requires_grad=True)")
+            raise DtypeError(
+                f"only floating-point tensors have gradients; this one is {self.dtype}. Write Tensor(x, dtype=float, requires_grad=True)"
+            )
         self.tracked = value
 
     def requires_grad_(self, value: bool = True) -> Self:
@@ -311,9 +314,10 @@ class Tensor:
         >>> w.name
         'W1'
         """
-        self.name = Name(name, elements) if elements else name
-        if elements and len(self.name.elements) != self.size:
-            raise ShapeError(f"{self.label()} has {self.size} elements; got {len(self.name.elements)} names for them")
+        known = Name(name, elements)
+        self.name = known if elements else name
+        if elements and len(known.elements) != self.size:
+            raise ShapeError(f"{self.label()} has {self.size} elements; got {len(known.elements)} names for them")
         return self
 
     def label(self) -> str:
@@ -433,7 +437,8 @@ class Tensor:
     def __setitem__(self, index: Any, value: Any) -> None:
         if self.rule is not None or (self.tracked and _grad_enabled.get()):
             raise GraphError(
-                f"{self.label()} is part of a graph, so its elements cannot be assigned. Build the new value with np.where, or write inside tg.no_grad()"
+                f"{self.label()} is part of a graph, so its elements cannot be assigned. "
+                "Build the new value with np.where, or write inside tg.no_grad()"
             )
         self.raw[_plain(index)] = _plain(value)
         Changes.note(self)
