@@ -1,0 +1,135 @@
+"""The house has one direction: every module imports only what stands below it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tinygrad_bp
+
+PACKAGE = Path(tinygrad_bp.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+CORE = {"errors", "functions", "rule", "tensor", "engine", "rules"}
+READABLE = CORE | {"nn", "optim", "expression", "program"}  # what a reader of the Program may know
+
+MAY_READ = {
+    "errors": set(),
+    "functions": {"errors"},
+    "rule": {"errors"},
+    "tensor": {"errors", "rule"},
+    "engine": {"errors", "functions", "rule", "tensor"},
+    "rules": {"errors", "functions", "rule", "tensor", "engine"},
+    "nn": CORE,
+    "optim": CORE | {"nn"},
+    "expression": {"errors", "functions", "rule"},
+    "program": CORE | {"expression"},
+    "draw": READABLE,
+    "explain": READABLE,
+    "check": READABLE,
+    "compile": READABLE,
+    "worked": {"public"},
+    "__main__": {"public", "worked"},
+    "__init__": CORE | {"nn", "optim"},  # the readers only by name, when they are first used
+}
+
+# Tensor.backward runs the engine, which stands above it: the one arrow that points up, and only while it runs.
+LAZY = {("tensor", "engine")}
+
+
+def part(path: Path) -> str:
+    """The module or subpackage directly under the package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(node: ast.AST, file: Path) -> list[str]:
+    """The modules of the package that an import statement reads, with the names it takes."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = node.module or ""
+    if node.level:
+        above = ["tinygrad_bp", *file.relative_to(PACKAGE).parts[:-1]]
+        base = ".".join([*above[: len(above) - node.level + 1], *base.split(".")]).rstrip(".")
+    return [f"{base}.{alias.name}" for alias in node.names]
+
+
+def target(name: str) -> str | None:
+    """Which part of the package a dotted name reads; a name of the package itself is ``public``."""
+    head, *rest = name.split(".")
+    if head != "tinygrad_bp":
+        return None
+    if not rest or (rest[0] in tinygrad_bp.__all__ and len(rest) == 1):
+        return "public"
+    return rest[0]
+
+
+def arrows(source: str, file: Path) -> Iterator[tuple[str, str, bool]]:
+    """(from, to, whether inside a function) for each import of one part by another."""
+    tree = ast.parse(source)
+    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        for name in imported(node, file):
+            to = target(name)
+            if to is not None and to != part(file):
+                yield part(file), to, id(node) in inside
+
+
+def wrong(source: str, file: Path) -> list[str]:
+    """The arrows of one file that point up or sideways."""
+    return [
+        f"{start} imports {to}"
+        for start, to, lazy in arrows(source, file)
+        if to not in MAY_READ.get(start, set()) and not (lazy and (start, to) in LAZY)
+    ]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(PACKAGE).as_posix())
+def test_imports_point_down(file: Path) -> None:
+    assert part(file) in MAY_READ, f"say in MAY_READ what {part(file)} may read"
+    assert wrong(file.read_text(encoding="utf-8"), file) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "arrow"),
+    [
+        ("rule.py", "from tinygrad_bp.tensor import Tensor", "rule imports tensor"),
+        ("tensor.py", "from tinygrad_bp.engine import pull", "tensor imports engine"),
+        ("tensor.py", "def f():\n    import tinygrad_bp.program", "tensor imports program"),
+        ("draw/graph.py", "from ..explain import derivation", "draw imports explain"),
+        ("draw/graph.py", "from tinygrad_bp import check", "draw imports public"),
+        ("worked/one.py", "from tinygrad_bp.program import Program", "worked imports program"),
+        ("worked/one.py", "from tinygrad_bp import program", "worked imports program"),
+        ("__main__.py", "from tinygrad_bp import _secret", "__main__ imports _secret"),
+    ],
+)
+def test_a_wrong_arrow_is_found(file: str, source: str, arrow: str) -> None:
+    assert wrong(source, PACKAGE / file) == [arrow]
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if part(f) in ("worked", "__main__")], ids=lambda f: f.name)
+def test_examples_reach_only_public_names(file: Path) -> None:
+    """``tg.name`` counts like an import of the name."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    aliases = {a.asname or a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names if a.name == "tinygrad_bp"}
+    reached = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in aliases}
+    assert reached - {*tinygrad_bp.__all__, "__version__"} == set()
+
+
+def test_import_brings_nothing_heavy() -> None:
+    """Drawing, explaining, checking and what they need are imported when they are first used."""
+    code = "import sys, tinygrad_bp; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    ours = {f"tinygrad_bp.{name}" for name in ("draw", "explain", "check", "compile", "worked")}
+    assert set(run.stdout.split()) & ({"graphviz", "sympy", "matplotlib"} | ours) == set()
+
+
+def test_public_names_exist() -> None:
+    missing = [name for name in tinygrad_bp.__all__ if not hasattr(tinygrad_bp, name)]
+    assert missing == []
