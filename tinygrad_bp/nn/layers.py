@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -91,7 +92,7 @@ class MLP(Sequential):
         if len(letters) != depth:
             raise ValueError(f"{depth} layers of neurons need {depth} letters; got {letters}")
         modules: list[Module] = []
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        for n_in, n_out in itertools.pairwise(sizes):
             modules += [Linear(n_in, n_out, bias, dtype=dtype, rng=rng), activation()]
         super().__init__(*modules)
         self.names = [f"{kind}_{letter}" for letter in letters for kind in ("net", "out")]

@@ -14,7 +14,9 @@ from tinygrad_bp.tensor import Tensor
 def check_shapes(output: Any, target: Any) -> None:
     """A loss compares arrays of one shape; broadcasting one against the other is nearly always a mistake."""
     if np.shape(output) != np.shape(target):
-        raise ShapeError(f"the loss compares an output of shape {np.shape(output)} with a target of shape {np.shape(target)}. Give both one shape, with .reshape(...)")
+        raise ShapeError(
+            f"the loss compares an output of shape {np.shape(output)} with a target of shape {np.shape(target)}. Give both one shape, with .reshape(...)"
+        )
 
 
 class HalfSquaredError(Module):

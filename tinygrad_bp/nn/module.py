@@ -114,7 +114,8 @@ class Module:
 
     def __repr__(self) -> str:
         inside = [f"  ({name}): " + repr(module).replace("\n", "\n  ") for name, module in self.children()]
-        return "\n".join([f"{type(self).__name__}({self.extra_repr()}", *inside, ")"]) if inside else f"{type(self).__name__}({self.extra_repr()})"
+        head = f"{type(self).__name__}({self.extra_repr()}"
+        return "\n".join([head, *inside, ")"]) if inside else f"{head})"
 
     def extra_repr(self) -> str:
         """What stands between the brackets of the repr."""

@@ -13,12 +13,12 @@ from tinygrad_bp.tensor import Array, Changes, Tensor
 class Optimizer:
     """Holds the parameters; a subclass says how a gradient changes one."""
 
-    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
-        self.params = list(params)
+    def __init__(self, params: Iterable[Any], lr: float) -> None:
+        self.params: list[Any] = list(params)
         self.lr = lr
         if not self.params:
             raise ValueError("an optimizer needs parameters: optim.SGD(model.parameters(), lr=0.1)")
-        wrong = [p for p in self.params if not isinstance(p, Tensor) or not p.is_leaf]
+        wrong = [p for p in self.params if not (isinstance(p, Tensor) and p.is_leaf)]
         if wrong:
             raise TypeError(f"an optimizer changes leaf tensors; got {wrong[0]!r}")
 
