@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, ShapeError
+from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, RuleError, ShapeError, TinygradError
 from tinygrad_bp.rule import RULES, Rule
 
 Array = Any  # numpy.ndarray, a NumPy scalar, or the array of another library
@@ -108,19 +108,35 @@ class Changes:
     @classmethod
     def look(cls, tensors: Iterable[Any]) -> None:
         """Notice writes through arrays that ``.data`` handed out."""
-        for t in tensors:
-            if isinstance(t, Tensor) and t.serial in cls.exposed:
-                ref, before = cls.exposed[t.serial]
-                now = hash(t.raw.tobytes())
-                if now != before:
-                    cls.note(t)
-                    cls.exposed[t.serial] = ref, now
-                if sys.getrefcount(t.raw) <= 2:  # the slot and this call: nobody else can write any more
-                    del cls.exposed[t.serial]
+        for t in (base for x in tensors for base in views(x)):
+            ref, before = cls.exposed.get(t.serial, (None, 0))
+            if ref is None:
+                continue
+            now = hash(t.raw.tobytes())
+            if now != before:
+                cls.note(t)
+                cls.exposed[t.serial] = ref, now
+            if sys.getrefcount(t.raw) <= 2:  # the slot and this call: nobody else can write any more
+                cls.exposed.pop(t.serial, None)
 
     @classmethod
     def look_everywhere(cls) -> None:
         cls.look([ref() for ref, _ in list(cls.exposed.values())])
+
+
+def shares_memory(a: Array, b: Array) -> bool:
+    """Whether writing to one array may change the other."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.may_share_memory(a, b)
+    return not isinstance(a, np.generic) and (a is b or getattr(a, "base", None) is not None)
+
+
+def views(t: Any) -> Iterator[Tensor]:
+    """The tensor, and those whose arrays its array is a view of: a write to one is a write to all."""
+    while isinstance(t, Tensor):
+        yield t
+        linear = t.inputs and (t.rule is None or t.rule.kind == "linear")
+        t = t.inputs[0] if linear and shares_memory(t.raw, t.arrays[0]) else None
 
 
 def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
@@ -136,13 +152,18 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
             foreign = foreign or x.__class__ not in SCALARS
     try:
         raw = rule.function(*arrays, **params) if params else rule.function(*arrays)
+    except TinygradError:
+        raise
     except (ValueError, TypeError, IndexError) as error:
         raise _explained(error, rule, arrays, params) from error
+    tracked = tracked and _grad_enabled.get()
+    if getattr(raw, "dtype", None) not in FLOATS:
+        raw = _as_result(raw, rule, tracked)
     t: Tensor = _new(Tensor)
     t.raw = raw
     t.name = t.gradient = None
     t.changed = 0
-    if tracked and _grad_enabled.get():
+    if tracked:
         if foreign:  # an array of the caller's may change before the backward pass reads it: keep a copy
             arrays = [x.raw if isinstance(x, Tensor) else _private(x) for x in inputs]
             inputs = tuple(x if isinstance(x, Tensor) else a for x, a in zip(inputs, arrays, strict=True))
@@ -156,8 +177,8 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
     else:
         t.tracked = False
         t.rule = t.params = None
-        t.inputs = ()
-        t.arrays = ()
+        view = rule.kind == "linear" and shares_memory(raw, arrays[0])
+        t.inputs, t.arrays = (inputs[:1], arrays[:1]) if view else ((), ())
     t.serial = next_serial()
     return t
 
@@ -166,11 +187,22 @@ def _private(x: Any) -> Any:
     return x if x.__class__ in SCALARS else np.array(x) if isinstance(x, np.ndarray | list | tuple) else x
 
 
+def _as_result(raw: Any, rule: Rule, tracked: bool) -> Any:
+    """What a function returned, if it is not an array of floats: a Python number, integers, or a mistake."""
+    if not hasattr(raw, "dtype"):
+        if not isinstance(raw, float | int):
+            raise RuleError(f"{rule.name} returned {type(raw).__name__}; a rule is about a function whose result is one array")
+        raw = np.asarray(raw, float)[()]
+    if raw.dtype.kind not in ("f" if tracked else "fiub"):
+        raise DtypeError(f"the result of {rule.name} is {raw.dtype}, which has no derivative. Keep to real floating-point numbers, or compute on t.detach()")
+    return raw
+
+
 def _explained(error: Exception, rule: Rule, arrays: list[Any], params: Params) -> Exception:
     """The same error, said with the operation and the shapes."""
     shapes = ", ".join(f"{name} {_describe(a)}" for name, a in zip(rule.arguments, arrays, strict=False))
     options = "".join(f", {k}={v!r}" for k, v in (params or {}).items())
-    kind = ShapeError if isinstance(error, ValueError) else type(error)
+    kind = ShapeError if isinstance(error, ValueError) else IndexError if isinstance(error, IndexError) else TypeError
     return kind(f"{rule.name}({shapes}{options}) cannot be computed: {error}")
 
 
@@ -178,6 +210,7 @@ def _describe(a: Any) -> str:
     return f"of shape {a.shape}" if hasattr(a, "shape") else repr(a)
 
 
+FLOATS = frozenset(map(np.dtype, ("e", "f", "d", "g")))
 SCALARS = frozenset({float, int, bool, np.float64, np.float32, np.float16, np.int64, np.bool_})
 
 
@@ -218,7 +251,7 @@ class Tensor:
     >>> y.backward()
     >>> w.grad
     Tensor([[ 7., 11.],
-            [ 9., 13.]])
+            [ 9., 13.]], name='grad_w')
     """
 
     __slots__ = (
@@ -257,19 +290,23 @@ class Tensor:
         if not isinstance(self.raw, np.ndarray):
             return self.raw
         if self.rule is None and self.raw.flags.owndata:
+            array = self.raw  # held, so that no other thread takes it for forgotten
             Changes.expose(self)
-            return self.raw
+            return array
         return _readonly(self.raw)
 
     @data.setter
     def data(self, value: Any) -> None:
         if self.rule is not None:
-            raise GraphError(f"{self} is the result of {self.rule.name}; its data cannot be replaced. Compute a new tensor instead")
+            raise GraphError(f"{self.label()} is the result of {self.rule.name}; its data cannot be replaced. Compute a new tensor instead")
         raw = _as_data(value, self.raw.dtype, self.tracked)  # a copy: the caller's array stays the caller's
         if raw.shape != self.raw.shape:
             raise ShapeError(f"{self.label()} has shape {self.raw.shape}; its data cannot become an array of shape {raw.shape}")
-        self.raw = raw
-        Changes.exposed.pop(self.serial, None)
+        if self.serial in Changes.exposed:  # somebody holds the array: it stays the one array of this tensor
+            self.raw[...] = raw
+            Changes.expose(self)
+        else:
+            self.raw = raw
         Changes.note(self)
 
     @property
@@ -300,6 +337,8 @@ class Tensor:
             raise DtypeError(
                 f"only floating-point tensors have gradients; this one is {self.dtype}. Write Tensor(x, dtype=float, requires_grad=True)"
             )
+        if value and self.rule is None and self.inputs:  # the view of another tensor becomes a leaf with values of its own
+            self.raw, self.inputs, self.arrays = self.raw.copy(), (), ()
         self.tracked = value
 
     def requires_grad_(self, value: bool = True) -> Self:
@@ -346,7 +385,8 @@ class Tensor:
         return self.rule is None
 
     def __repr__(self) -> str:
-        values = np.array2string(np.asarray(self.raw), separator=", ", prefix="Tensor(")
+        known = isinstance(self.raw, np.ndarray | np.generic)  # another library's array may be far away: it prints itself
+        values = np.array2string(self.raw, separator=", ", prefix="Tensor(") if known else repr(self.raw)
         name = f", name={self.name!r}" if self.name else ""
         return f"Tensor({values}{name}{', requires_grad=True' if self.tracked else ''})"
 
@@ -374,6 +414,12 @@ class Tensor:
     def detach(self) -> Tensor:
         """A copy of the values without history."""
         return Tensor(self.raw, name=self.name)
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles of a leaf are leaves of their own, with its gradient; a result has none."""
+        if self.rule is not None:
+            raise GraphError(f"{self.label()} is the result of {self.rule.name}: a copy would not belong to its graph. Copy t.detach()")
+        return _copied, (type(self), self.raw, self.tracked, self.name, self.gradient), getattr(self, "__dict__", None) or None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         self._refuse("numpy.asarray() of it", "t.numpy() for a copy of the values, or a NumPy function that has a rule, such as np.stack")
@@ -422,6 +468,8 @@ class Tensor:
         return record(rule, *rule.bind(args, kwargs))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if "out" in kwargs and not _any_tracked((args, kwargs)) and not any(isinstance(x, Tensor) for x in kwargs["out"]):
+            return getattr(ufunc, method)(*_plain(args), **_plain(kwargs))  # array -= lr * w.grad
         if "out" in kwargs:
             raise NoRuleError(f"{ufunc.__name__}(..., out=) would overwrite values in a graph. Leave out= away: the result is a new tensor")
         rule = RULES.get(ufunc if method == "__call__" else (ufunc, method))
@@ -432,7 +480,7 @@ class Tensor:
         return self.__apply_rule__(rule, args, kwargs) if rule else _without_rule(function, "__call__", args, kwargs)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return record(RULES[take], (self,), {"index": _plain(index)})  # type: ignore[no-any-return]
+        return record(RULES[take], (self,), {"index": _own(index)})  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if self.rule is not None or (self.tracked and _grad_enabled.get()):
@@ -440,8 +488,14 @@ class Tensor:
                 f"{self.label()} is part of a graph, so its elements cannot be assigned. "
                 "Build the new value with np.where, or write inside tg.no_grad()"
             )
+        if _grad_enabled.get() and _any_tracked(value):
+            raise ConversionError(
+                f"assigning a tracked tensor to elements of {self.label()} would silently lose its graph. "
+                "Build the new value with np.where or np.stack, or assign t.detach()"
+            )
         self.raw[_plain(index)] = _plain(value)
-        Changes.note(self)
+        for t in views(self):
+            Changes.note(t)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         return record(RULES[np.sum], (self,), _given(axis, keepdims))  # type: ignore[no-any-return]
@@ -492,6 +546,20 @@ def _plain(x: Any) -> Any:
     if isinstance(x, dict):
         return {k: _plain(v) for k, v in x.items()}
     return type(x)(map(_plain, x)) if type(x) in (list, tuple) else x
+
+
+def _own(x: Any) -> Any:
+    """An index that the caller cannot change any more."""
+    if isinstance(x, Tensor | np.ndarray):
+        return (x.raw if isinstance(x, Tensor) else x).copy()
+    return type(x)(map(_own, x)) if type(x) in (list, tuple) else x
+
+
+def _copied(cls: type[Tensor], raw: Array, tracked: bool, name: str | None, gradient: Any) -> Tensor:
+    t = cls.__new__(cls)
+    Tensor.__init__(t, raw, tracked, name=name)
+    t.grad = gradient
+    return t
 
 
 def _any_tracked(x: Any) -> bool:
