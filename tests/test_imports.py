@@ -33,8 +33,8 @@ MAY_READ = {
     "explain": READABLE,
     "check": READABLE,
     "compile": READABLE,
-    "worked": {"public"},
-    "__main__": {"public", "worked"},
+    "worked": {"public", "errors"},  # exceptions are public: users catch them
+    "__main__": {"public", "errors", "worked"},
     "__init__": CORE | {"nn", "optim"},  # the readers only by name, when they are first used
 }
 
