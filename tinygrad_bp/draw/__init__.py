@@ -1,0 +1,7 @@
+"""Pictures: the computation graph and the network of neurons, with values and gradients in them."""
+
+from tinygrad_bp.draw.drawing import Drawing
+from tinygrad_bp.draw.graphs import graph
+from tinygrad_bp.draw.networks import network
+
+__all__ = ["Drawing", "graph", "network"]
