@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_bp.errors import GraphError, InPlaceError, RuleError, ShapeError
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.rule import RESULT, Rule
-from tinygrad_bp.tensor import Changes, Tensor, enable_grad, record
+from tinygrad_bp.tensor import Changes, Tensor, enable_grad, record, shares_memory, views
 
 Function = Callable[..., Any]
 FREED = Rule("general", lambda: None, {})  # stands in the nodes of a graph that was freed
@@ -57,7 +57,12 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
             _ensure_unchanged(t, recorded)
         for x, formula in zip(t.inputs, rule.recorded if recorded else rule.pulls, strict=True):
             if isinstance(x, Tensor) and x.tracked and formula is not None:
-                gx = project(formula(t, g), x, t)
+                try:
+                    gx = project(formula(t, g), x, t)
+                except Exception as error:
+                    argument = rule.arguments[(rule.recorded if recorded else rule.pulls).index(formula)]
+                    error.add_note(f"This happened in the derivative of {rule.name} with respect to {argument}.")
+                    raise
                 s = x.serial
                 cotangents[s] = cotangents[s] + gx if s in cotangents else gx
         if free:
@@ -67,10 +72,14 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
 def project(g: Any, x: Tensor, node: Tensor) -> Any:
     """A cotangent with the shape and dtype of ``x``: broadcasting is undone here, once, for every rule."""
     raw = x.raw
-    if g.shape != raw.shape:
-        if node.rule is not None and node.rule.kind not in ("pointwise", "bilinear"):
-            raise RuleError(f"the formula of {node.rule.name} returned shape {g.shape} for an argument of shape {raw.shape}")
-        g = sum_to(g, raw.shape)
+    shape = getattr(g, "shape", None)
+    if shape != raw.shape:
+        assert node.rule is not None
+        if shape is not None and len(shape) >= raw.ndim and node.rule.kind in ("pointwise", "bilinear"):
+            g = sum_to(g, raw.shape)
+        if shape is None or g.shape != raw.shape:
+            got = type(g).__name__ if shape is None else f"shape {g.shape}"
+            raise RuleError(f"the formula of {node.rule.name} returned {got} for an argument of shape {raw.shape}")
     if g.dtype is not raw.dtype and g.dtype != raw.dtype:
         g = g.astype(raw.dtype)
     return g
@@ -81,16 +90,14 @@ def _ensure_unchanged(node: Tensor, recorded: bool) -> None:
     assert node.rule is not None
     wanted = {i for x, reads in zip(node.inputs, node.rule.reads, strict=True) if isinstance(x, Tensor) and x.tracked for i in reads}
     for i in sorted(wanted):
-        x, read = (node, node.raw) if i == RESULT else (node.inputs[i], node.arrays[i])
-        while isinstance(x, Tensor):
+        operand, read = (node, node.raw) if i == RESULT else (node.inputs[i], node.arrays[i])
+        for x in views(operand):
             # a replaced array is harmless where the node kept the old one; an overwritten array never is
-            if x.changed > node.serial and (recorded or np.may_share_memory(read, x.raw)):
+            if x.changed > node.serial and (recorded or shares_memory(read, x.raw)):
                 raise InPlaceError(
                     f"{x.label()} was changed in place after {node.rule.name} read it, so the gradient would be wrong. "
                     "Call backward() before the change, or run the forward pass again"
                 )
-            is_view = x.rule is not None and x.rule.kind == "linear" and np.may_share_memory(x.raw, x.arrays[0])
-            x = x.inputs[0] if is_view else None
 
 
 def backward(output: Tensor, gradient: Any = None, retain_graph: bool = True) -> None:
@@ -120,8 +127,8 @@ def _seed(output: Tensor, gradient: Any) -> Any:
                 f"{output.label()} has shape {raw.shape}: backward() starts from a scalar. "
                 "Take .sum() or .mean(), or give backward(gradient) of that shape"
             )
-        return np.ones_like(raw) if raw.shape else raw.dtype.type(1)
-    seed = gradient.raw if isinstance(gradient, Tensor) else Tensor(gradient, dtype=raw.dtype).raw
+        return raw.dtype.type(1) if isinstance(raw, np.generic) else np.ones_like(raw)
+    seed = Tensor(gradient.raw if isinstance(gradient, Tensor) else gradient, dtype=raw.dtype).raw
     if seed.shape != raw.shape:
         raise ShapeError(
             f"{output.label()} has shape {raw.shape}, and so must the gradient that backward() starts from; it has {seed.shape}"
@@ -180,8 +187,8 @@ def _call(f: Function, args: tuple[Any, ...], argnums: int | tuple[int, ...]) ->
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     if not all(-len(args) <= i < len(args) for i in numbers):
         raise TypeError(f"argnums={argnums} asks for an argument that a call with {len(args)} does not have")
-    leaves = {i % len(args): _leaf(args[i]) for i in numbers}
     with enable_grad():
+        leaves = {i % len(args): _leaf(args[i]) for i in numbers}
         output = f(*[leaves.get(i, x) for i, x in enumerate(args)])
     if not isinstance(output, Tensor):
         raise GraphError(
@@ -207,15 +214,18 @@ def _cotangents(output: Tensor, seed: Tensor, leaves: list[Tensor]) -> list[Tens
     return [_as_tensor(found.get(t.serial, np.zeros_like(t.raw))) for t in leaves]
 
 
-def _as_tensor(x: Any) -> Tensor:
-    return x if isinstance(x, Tensor) else Tensor(x)
+def _as_tensor(x: Any, dtype: Any = None) -> Tensor:
+    if isinstance(x, Tensor):
+        return x if dtype in (None, x.dtype) else x.astype(dtype)
+    return Tensor(x, dtype=dtype)
 
 
 def _give(t: Tensor, args: tuple[Any, ...], linked: bool) -> Any:
     """What a caller gets: tensors where there were tensors or an enclosing derivative, otherwise arrays."""
     if linked:
         return t
-    return t.detach() if any(isinstance(x, Tensor) for x in args) else t.raw[()]
+    copy = t.detach()
+    return copy if any(isinstance(x, Tensor) for x in args) else copy.raw[()]
 
 
 def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
@@ -229,7 +239,7 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]
     linked = _linked(output, leaves)
 
     def pullback(v: Any) -> tuple[Any, ...]:
-        seed = _as_tensor(v)
+        seed = _as_tensor(v, output.dtype)
         if seed.shape != output.shape:
             raise ShapeError(f"the result has shape {output.shape}, and so must the cotangent; it has {seed.shape}")
         return tuple(_give(g, (*args, v), linked or seed.tracked) for g in _cotangents(output, seed, leaves))
@@ -278,7 +288,7 @@ def jvp(f: Function, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tup
     if len(primals) != len(tangents):
         raise ShapeError(f"jvp needs a tangent for each of the {len(primals)} arguments; got {len(tangents)}")
     output, leaves = _call(f, primals, tuple(range(len(primals))))
-    given = [_as_tensor(v) for v in tangents]
+    given = [_as_tensor(v, x.dtype) for x, v in zip(leaves, tangents, strict=True)]
     for x, v in zip(leaves, given, strict=True):
         if x.shape != v.shape:
             raise ShapeError(f"a tangent has the shape of its argument, {x.shape}; got {v.shape}")

@@ -11,6 +11,7 @@ writes down. It simplifies as a person does while writing, and no further: no ``
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,6 +90,12 @@ class Expression:
     def __matmul__(self, other: Any) -> Expression:
         return _call(np.matmul, (self, lift(other)))
 
+    def __rmatmul__(self, other: Any) -> Expression:
+        return _call(np.matmul, (lift(other), self))
+
+    def __pos__(self) -> Expression:
+        return self
+
     def __neg__(self) -> Expression:
         return negative(self)
 
@@ -104,6 +111,9 @@ class Expression:
     def __gt__(self, other: Any) -> Expression:
         return apply(np.greater, self, other)
 
+    def __le__(self, other: Any) -> Expression:
+        return apply(np.less_equal, self, other)
+
     def __ge__(self, other: Any) -> Expression:
         return apply(np.greater_equal, self, other)
 
@@ -115,6 +125,10 @@ class Expression:
     @property
     def ndim(self) -> int:
         return 2 if self.shape is None else len(self.shape)
+
+    @property
+    def size(self) -> Any:
+        return _call(np.size, (self,)) if self.shape is None else math.prod(self.shape)
 
     @property
     def T(self) -> Expression:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,9 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     Broadcasting copies, and the transpose of a copy is a sum.
     """
     extra = g.ndim - len(shape)
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1)
     if extra:
         g = np.sum(g, axis=tuple(range(extra)))
-    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
     return np.sum(g, axis=stretched, keepdims=True) if stretched else g
 
 
@@ -56,6 +57,11 @@ def expand(g: Array, like: Array, axis: Any, keepdims: bool) -> Array:
         axes = {a % like.ndim for a in np.atleast_1d(axis).tolist()}
         g = np.reshape(g, tuple(1 if i in axes else n for i, n in enumerate(like.shape)))
     return np.broadcast_to(g, like.shape)
+
+
+def count(a: Array, axis: Any) -> Any:
+    """How many elements of ``a`` go into one element of a reduction over ``axis``."""
+    return a.size if axis is None else math.prod(a.shape[i] for i in np.atleast_1d(axis).tolist())
 
 
 def swap(a: Array) -> Array:
@@ -87,9 +93,12 @@ def as_matrix(g: Array, a: Array, b: Array) -> Array:
 
 def as_operand(gb: Array, b: Array) -> Array:
     """The gradient of the right operand of ``@``: a single column becomes a vector again where ``b`` was one."""
-    return np.reshape(gb, gb.shape[:-1]) if b.ndim == 1 else gb
+    return gb[..., 0] if b.ndim == 1 else gb
 
 
 def inverse(axes: Any) -> Any:
     """The permutation that undoes ``axes``."""
-    return None if axes is None else tuple(np.argsort(axes).tolist())
+    if axes is None:
+        return None
+    axes = np.atleast_1d(axes)
+    return tuple(np.argsort(axes % max(axes.size, 1)).tolist())

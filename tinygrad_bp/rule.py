@@ -27,6 +27,7 @@ Kind = Literal["pointwise", "linear", "bilinear", "constant", "general"]
 RESULT = -1  # what a formula reads is a position among the arguments, or this for the result
 
 RULES: dict[Any, Rule] = {}  # the registry: function -> its rule
+COMPOSED: dict[Any, Callable[..., Any]] = {}  # function -> the same in terms of functions that have rules
 
 
 class Rule:
@@ -46,6 +47,11 @@ class Rule:
         self.formulas = tuple(formulas.values())
         self.options: dict[str, Any] = {}
         self.signature: tuple[tuple[str, Any], ...] | None = None
+        for argument, formula in formulas.items():
+            if not hasattr(formula, "__code__") and formula is not None:
+                raise RuleError(
+                    f"rule of {self.name}: the formula of {argument} is a lambda, such as lambda g, x: g * np.cos(x); got {formula!r}"
+                )
         for formula in filter(None, self.formulas):
             self.options |= dict.fromkeys(_keywords(formula)) | (formula.__kwdefaults__ or {})
         self.reads = tuple(self._positions(formula) for formula in self.formulas)
@@ -150,13 +156,16 @@ def _signature(rule: Rule) -> tuple[tuple[str, Any], ...]:
 
 def _declare(kind: Kind, function: Callable[..., Any], formulas: Mapping[str, Formula | None]) -> Callable[..., Any]:
     """Register the rule. NumPy's functions dispatch on tensors themselves; a plain function gets a door of its own."""
+    if not formulas:
+        name = getattr(function, "__name__", function)
+        raise RuleError(f"{kind}({name}) takes a formula for each array argument, such as x=lambda g, x: g * np.cos(x)")
     rule = RULES[function] = Rule(kind, function, formulas)
     if type(function).__module__.startswith("numpy"):
         return function
 
     @functools.wraps(function)
     def door(*args: Any, **kwargs: Any) -> Any:
-        for x in args:
+        for x in (*args, *kwargs.values()):
             if hasattr(x, "__apply_rule__"):  # a Tensor, or a symbol that prints
                 return x.__apply_rule__(rule, args, kwargs)
         return function(*args, **kwargs)
@@ -189,3 +198,22 @@ def constant(*functions: Callable[..., Any]) -> None:
     """The derivative is zero or there is none: the result is a plain array outside the graph."""
     for function in functions:
         RULES[function] = Rule("constant", function, {})
+
+
+def composed(*functions: Any) -> Callable[[Formula], Formula]:
+    """Say what a function is in terms of functions that have rules; its derivatives of every order follow.
+
+    A ufunc's method is named by a pair, as ``(np.add, "reduce")``.
+
+    >>> import numpy as np
+    >>> @composed(np.ptp)
+    ... def ptp(a, axis=None):
+    ...     return np.max(a, axis) - np.min(a, axis)
+    """
+
+    def declare(definition: Formula) -> Formula:
+        for function in functions:
+            COMPOSED[function] = definition
+        return definition
+
+    return declare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_bp import functions
-from tinygrad_bp.functions import as_matrix, as_operand, column, expand, inverse, row, rows, sum_to, swap
+from tinygrad_bp.functions import as_matrix, as_operand, column, count, expand, inverse, row, rows, sum_to, swap
 from tinygrad_bp.rule import bilinear, constant, general, linear, pointwise
 from tinygrad_bp.tensor import cast, take
 
@@ -14,8 +14,9 @@ pointwise(np.add, a=lambda g: g, b=lambda g: g)
 pointwise(np.subtract, a=lambda g: g, b=lambda g: -g)
 pointwise(np.multiply, a=lambda g, b: g * b, b=lambda g, a: g * a)
 pointwise(np.divide, a=lambda g, b: g / b, b=lambda g, b, y: -g * y / b)
-# a ** (b - (b != 0)) is a ** (b - 1), except that 0 * 0 ** -1 at b = 0 would not be a number
-pointwise(np.power, a=lambda g, a, b: g * b * a ** (b - (b != 0)), b=lambda g, a, y: g * y * np.log(a))
+# a ** (b - (b != 0)) is a ** (b - 1), except that 0 * 0 ** -1 at b = 0 would not be a number;
+# and 0 ** b does not depend on b > 0, although log(0) is infinite
+pointwise(np.power, a=lambda g, a, b: g * b * a ** (b - (b != 0)), b=lambda g, a, y: g * y * np.log(a + (a == 0)))
 pointwise(np.negative, x=lambda g: -g)
 pointwise(np.positive, x=lambda g: g)
 
@@ -42,7 +43,7 @@ affine = general(
 
 # -- sums ----------------------------------------------------------------------------------------------------------
 linear(np.sum, a=lambda g, a, *, axis=None, keepdims=False: expand(g, a, axis, keepdims))
-linear(np.mean, a=lambda g, a, *, axis=None, keepdims=False: expand(g / (a.size / max(g.size, 1)), a, axis, keepdims))
+linear(np.mean, a=lambda g, a, *, axis=None, keepdims=False: expand(g / count(a, axis), a, axis, keepdims))
 
 # -- shapes --------------------------------------------------------------------------------------------------------
 linear(np.reshape, a=lambda g, a, *, shape: np.reshape(g, a.shape))

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, RuleError, ShapeError, TinygradError
-from tinygrad_bp.rule import RULES, Rule
+from tinygrad_bp.rule import COMPOSED, RULES, Rule
 
 Array = Any  # numpy.ndarray, a NumPy scalar, or the array of another library
 Params = dict[str, Any] | None
@@ -194,7 +194,10 @@ def _as_result(raw: Any, rule: Rule, tracked: bool) -> Any:
             raise RuleError(f"{rule.name} returned {type(raw).__name__}; a rule is about a function whose result is one array")
         raw = np.asarray(raw, float)[()]
     if raw.dtype.kind not in ("f" if tracked else "fiub"):
-        raise DtypeError(f"the result of {rule.name} is {raw.dtype}, which has no derivative. Keep to real floating-point numbers, or compute on t.detach()")
+        raise DtypeError(
+            f"the result of {rule.name} is {raw.dtype}, which has no derivative. "
+            "Keep to real floating-point numbers, or compute on t.detach()"
+        )
     return raw
 
 
@@ -571,7 +574,10 @@ def _any_tracked(x: Any) -> bool:
 
 
 def _without_rule(function: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A NumPy function without a rule runs on untracked tensors, and says what is missing on tracked ones."""
+    """A NumPy function without a rule: by its definition in terms of others, or, on untracked tensors, as it is."""
+    definition = COMPOSED.get(function if method == "__call__" else (function, method))
+    if definition is not None:
+        return definition(*args, **_covered(function, definition, kwargs))
     if _any_tracked((args, kwargs)):
         name = function.__name__ if method == "__call__" else f"{function.__name__}.{method}"
         raise NoRuleError(
@@ -579,6 +585,15 @@ def _without_rule(function: Any, method: str, args: tuple[Any, ...], kwargs: dic
             f"tg.pointwise(np.{name}, x=lambda g, x: g * ...), or compute on t.detach()"
         )
     return getattr(function, method)(*_plain(args), **_plain(kwargs))
+
+
+def _covered(function: Any, definition: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The options that a definition knows; of the others, only those that were left at nothing may be dropped."""
+    known = definition.__code__.co_varnames[: definition.__code__.co_argcount + definition.__code__.co_kwonlyargcount]
+    for name, value in kwargs.items():
+        if name not in known and value is not None and value is not np._NoValue:
+            raise NoRuleError(f"the rule of {function.__name__} does not cover the option {name}={value!r}; leave it out")
+    return {name: value for name, value in kwargs.items() if name in known}
 
 
 def _readonly(a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
