@@ -41,7 +41,8 @@ def new_digraph(caption: str, graph: Mapping[str, str], node: Mapping[str, str],
 class Drawing:
     """A picture. ``source`` is its DOT text; a notebook shows it as SVG.
 
-    ``program``: the layout program, looked for if it is not given; ``timeout``: how many seconds it may take.
+    Where a method takes ``program`` and ``timeout``, these are the layout program, looked for if it is not given, and
+    how many seconds it may take.
 
     >>> import tinygrad_bp as tg
     >>> w = tg.Tensor(2.0, requires_grad=True, name="w")
@@ -53,8 +54,6 @@ class Drawing:
     """
 
     digraph: graphviz.Digraph
-    program: str | None = None
-    timeout: float = TIMEOUT
 
     @property
     def source(self) -> str:
@@ -69,19 +68,15 @@ class Drawing:
         copy: graphviz.Digraph = self.digraph.copy()  # type: ignore[no-untyped-call]
         return copy
 
-    def render(self, kind: str) -> bytes:
-        """The picture as bytes of a format that the layout program knows."""
-        return run_layout(self.source, kind, self.program, self.timeout)
+    def svg(self, program: str | None = None, timeout: float = TIMEOUT) -> str:
+        """The picture as SVG text. Raises ``LayoutError`` where no layout program does its work."""
+        return run_layout(self.source, "svg", program, timeout).decode()
 
-    def svg(self) -> str:
-        """The picture as SVG text."""
-        return self.render("svg").decode()
+    def png(self, program: str | None = None, timeout: float = TIMEOUT) -> bytes:
+        """The picture as the bytes of a PNG, at 96 dots per inch. Raises ``LayoutError`` as ``svg`` does."""
+        return run_layout(self.source, "png", program, timeout)
 
-    def png(self) -> bytes:
-        """The picture as the bytes of a PNG, at 96 dots per inch."""
-        return self.render("png")
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: str | os.PathLike[str], program: str | None = None, timeout: float = TIMEOUT) -> Path:
         """Write the picture to a file, in the format of its suffix: svg, png, jpg, pdf; dot or gv for the DOT text.
 
         Returns the path. The file is written whole or not at all. Raises ``LayoutError`` for an unknown suffix and
@@ -91,7 +86,7 @@ class Drawing:
         suffix = path.suffix.lower()
         if suffix not in FORMATS and suffix not in TEXT:
             raise LayoutError(f"cannot tell the format of {path.name!r} from its suffix; use one of {', '.join([*FORMATS, *TEXT])}")
-        write_whole(path, self.source.encode() if suffix in TEXT else self.render(FORMATS[suffix]))
+        write_whole(path, self.source.encode() if suffix in TEXT else run_layout(self.source, FORMATS[suffix], program, timeout))
         return path
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

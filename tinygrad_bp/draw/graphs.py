@@ -62,7 +62,7 @@ def graph(output: Tensor | Program, *more_outputs: Tensor, digits: int = 6, grad
     >>> import tinygrad_bp as tg
     >>> a = tg.Tensor(3.0, requires_grad=True, name="a")
     >>> picture = tg.draw.graph((a * a + 1).named("y"))
-    >>> [line.strip() for line in picture.source.splitlines() if "->" in line]
+    >>> [line.split("[")[0].strip() for line in picture.source.splitlines() if "->" in line]
     ['n0 -> n1', 'n0 -> n1', 'n1 -> n2', 'n2 -> n4', 'n3 -> n4', 'n4 -> n5']
     """
     if isinstance(output, Program) and more_outputs:

@@ -94,7 +94,7 @@ class _Picture:
         self.layers = find_layers(program)
         if len(self.layers) > LAYERS:
             raise GraphError(
-                f"the network has {len(self.layers)} layers, and more than {LAYERS} cannot be read as a picture. tg.draw.graph summarises it"
+                f"the network has {len(self.layers)} layers, and {LAYERS} are the most that are drawn. tg.draw.graph summarises it"
             )
         self.gradients: Mapping[int, Any] = program.gradients if program.output.value.size == 1 else {}
         self.digraph = new_digraph(
@@ -184,7 +184,9 @@ class _Picture:
         return text(self.line(names[j], layer.bias, (j,)), self.line("grad", layer.bias, (j,), gradient=True))
 
     def is_shared(self, layer: Layer) -> bool:
-        return layer.bias is not None and not self.program.lines[layer.bias].shape
+        """Whether one number is the bias of every neuron of the layer."""
+        bias = None if layer.bias is None else self.program.lines[layer.bias]
+        return bias is not None and bias.value.size == 1 and (not bias.shape or self.program.lines[layer.net].shape[-1] > 1)
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
@@ -325,7 +327,7 @@ def spread(wanted: Sequence[float], heights: Sequence[float], gap: float = 7.0) 
     Least squares under order constraints, by pooling neighbours that push each other (pool-adjacent-violators).
 
     >>> spread([0.0, 10.0, 10.0, 20.0], [4.0, 4.0, 4.0, 4.0], gap=4.0)
-    [0.0, 6.0, 14.0, 22.0]
+    [-2.0, 6.0, 14.0, 22.0]
     """
     offsets = [0.0]
     for above, below in itertools.pairwise(heights):
