@@ -135,6 +135,13 @@ def test_large_arrays_are_summarised() -> None:
     assert "x (40, 50) min 0 max 1999 mean 999.5 gradient min 1 max 1 mean 1" in shown
 
 
+def test_arrays_are_summarised_by_size_and_by_width() -> None:
+    for shape in [(5, 4), (1, 5), (9, 1), (2, 2, 2)]:
+        assert "mean" in words(draw.graph(Tensor(np.ones(shape), requires_grad=True, name="x").sum()))
+    for shape in [(4, 4), (1, 4), (8, 1), (3,)]:
+        assert "mean" not in words(draw.graph(Tensor(np.ones(shape), requires_grad=True, name="x").sum()))
+
+
 def test_empty_array() -> None:
     x = Tensor(np.zeros((0, 3)), requires_grad=True, name="x")
     assert "x (0, 3) empty" in words(draw.graph(x.sum()))
@@ -409,7 +416,11 @@ def test_scripts_folder_of_an_environment_that_is_not_activated(
 @posix
 def test_failing_program(small: draw.Drawing, tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="exit code 3: out of ink"):
-        small.svg(program=script(tmp_path, "broken", "import sys; sys.stdin.read(); sys.exit(print('out of ink', file=sys.stderr) or 3)"))
+        small.svg(
+            program=script(
+                tmp_path, "broken", "import sys; sys.stdin.read(); print('half'); sys.exit(print('out of ink', file=sys.stderr) or 3)"
+            )
+        )
     with pytest.raises(LayoutError, match="it wrote nothing"):
         small.svg(program=script(tmp_path, "silent", "import sys; sys.stdin.read()"))
     (tmp_path / "noprogram").write_text("#!/nonexistent/interpreter\n")
