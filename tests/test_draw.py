@@ -172,8 +172,8 @@ def test_an_unrecorded_tensor_is_refused() -> None:
 def test_network_shows_neurons_weights_and_errors() -> None:
     shown = words(draw.network(worked_example()))
     for text in (
-        "i1 0.05", "h1 net 0.3775 out 0.59327 delta 0.00877135", "w5 0.4 grad 0.082167", "b1 0.35 grad 0.0187256", "o2 net 1.22492",
-        "target_o1 0.01 E_o1 0.274811", "E_total 0.298371",
+        "i1 0.05", "h1 net 0.3775 out 0.59327 delta 0.00877135", "w5 = 0.4 grad 0.082167", "b1 = 0.35 grad 0.0187256", "o2 net 1.22492",
+        "target_o1 = 0.01 E_o1 = 0.274811", "E_total 0.298371",
     ):  # fmt: skip
         assert text in shown
 
@@ -246,14 +246,14 @@ def test_a_batch_shows_its_first_sample_and_says_so() -> None:
     shown = words(draw.network(np.sum(np.square(tg.sigmoid(x @ W.T) - np.array([[0.125], [9.0]])))))
     assert "the first of 2 samples" in shown
     assert "x1 0.25" in shown
-    assert "target 0.125" in shown
+    assert "target = 0.125" in shown
     assert "4" not in shown.split()
 
 
 def test_an_output_that_is_no_scalar_is_drawn_without_gradients() -> None:
     W = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True, name="W")
     shown = words(draw.network(tg.sigmoid(affine(np.array([1.0, 0.5]), W, 0.0))))
-    assert "W11 1" in shown
+    assert "W11 = 1" in shown
     assert "grad" not in shown
 
 

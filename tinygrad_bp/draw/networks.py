@@ -79,7 +79,7 @@ def network(output: Tensor | Program, digits: int = 6) -> Drawing:
     >>> W = tg.Tensor([[0.5, -0.2]], requires_grad=True).named("W", "w1 w2")
     >>> y = tg.sigmoid(np.array([1.0, 2.0]) @ W.T).named("y")
     >>> loss = np.sum(np.square(y - 1.0)).named("loss")
-    >>> "w1 0.5" in tg.draw.network(loss).source
+    >>> "w1 = 0.5" in tg.draw.network(loss).source
     True
     """
     program = output if isinstance(output, Program) else Program.of(output)
@@ -173,15 +173,15 @@ class _Picture:
 
         return _shown(units, say)
 
-    def weight(self, layer: Layer, i: int, j: int) -> Text:
-        line, index = self.program.lines[layer.weight], (i, j) if layer.columns else (j, i)
-        names = np.reshape(np.array(element_names(line.name or "w", line.shape)), line.shape)
-        return text(self.line(str(names[index]), layer.weight, index), self.line("grad", layer.weight, index, gradient=True))
+    def weight(self, layer: Layer, names: Sequence[str | None], i: int, j: int) -> Text:
+        index = (i, j) if layer.columns else (j, i)
+        name = names[index[0] * self.program.lines[layer.weight].shape[1] + index[1]]
+        return text(self.line(f"{name} =", layer.weight, index), self.line("grad", layer.weight, index, gradient=True))
 
     def own_bias(self, layer: Layer, j: int) -> Text:
         assert layer.bias is not None
         names = self.names(layer.bias, "b")
-        return text(self.line(names[j], layer.bias, (j,)), self.line("grad", layer.bias, (j,), gradient=True))
+        return text(self.line(f"{names[j]} =", layer.bias, (j,)), self.line("grad", layer.bias, (j,), gradient=True))
 
     def is_shared(self, layer: Layer) -> bool:
         """Whether one number is the bias of every neuron of the layer."""
@@ -215,7 +215,7 @@ class _Picture:
             return None
         name = self.program.lines[layer.bias].name or "bias"
         lines = (
-            (self.line(str(name), layer.bias, ()), self.line("grad", layer.bias, (), gradient=True))
+            (self.line(f"{name} =", layer.bias, ()), self.line("grad", layer.bias, (), gradient=True))
             if self.is_shared(layer)
             else (("1", ""), ("bias", ""))
         )
@@ -234,6 +234,8 @@ class _Picture:
 
         Keys are (source, target), the source None for the bias.
         """
+        weight = self.program.lines[layer.weight]
+        names = element_names(weight.name or "w", weight.shape)
         wanted: list[tuple[float, tuple[int | None, int], Text | None]] = []
         for b, (j, _) in enumerate(targets):
             if j is None:
@@ -241,7 +243,7 @@ class _Picture:
             end = (b + 0.5) * self.height / len(targets)
             for a, (i, _) in enumerate(sources):
                 if i is not None:
-                    wanted.append((((a + 0.5) * self.height / len(sources) + end) / 2, (i, j), self.weight(layer, i, j)))
+                    wanted.append((((a + 0.5) * self.height / len(sources) + end) / 2, (i, j), self.weight(layer, names, i, j)))
             if layer.bias is not None:
                 wanted.append(((self.height * 1.1 + end) / 2, (None, j), None if self.is_shared(layer) else self.own_bias(layer, j)))
         wanted.sort(key=lambda entry: round(entry[0], 6))  # stable: at equal heights by target, then by source
@@ -273,7 +275,7 @@ class _Picture:
             lines = [
                 (place, self.names(place, default)[j]) for place, default in ((target, "target"), (error, "error")) if place is not None
             ]
-            boxes[j] = text(*(self.line(name, place, (j,)) for place, name in lines)) if lines else text()
+            boxes[j] = text(*(self.line(f"{name} =", place, (j,)) for place, name in lines)) if lines else text()
         if target is not None or error is not None:
             width, step = max(box.size[0] for box in boxes.values()), self.height / len(outputs)
             x, ys = self.column(width), {i: (k + 0.5) * step for k, (i, _) in enumerate(outputs)}
