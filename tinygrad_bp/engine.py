@@ -92,8 +92,8 @@ def _ensure_unchanged(node: Tensor, recorded: bool) -> None:
     for i in sorted(wanted):
         operand, read = (node, node.raw) if i == RESULT else (node.inputs[i], node.arrays[i])
         for x in views(operand):
-            # a replaced array is harmless where the node kept the old one; an overwritten array never is
-            if x.changed > node.serial and (recorded or shares_memory(read, x.raw)):
+            # a replaced array is harmless where the node alone kept the old one; an overwritten array never is
+            if x.changed > node.serial and (recorded or shares_memory(read, x.raw) or getattr(x, "spoiled", 0) > node.serial):
                 raise InPlaceError(
                     f"{x.label()} was changed in place after {node.rule.name} read it, so the gradient would be wrong. "
                     "Call backward() before the change, or run the forward pass again"

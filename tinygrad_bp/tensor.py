@@ -141,6 +141,8 @@ def views(t: Any) -> Iterator[Tensor]:
 
 def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
     """Run a rule's function on the data, and keep how the result came about where an input is tracked."""
+    if Changes.exposed:
+        Changes.look(inputs)
     tracked = foreign = False
     arrays = []
     for x in inputs:
@@ -167,8 +169,6 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
         if foreign:  # an array of the caller's may change before the backward pass reads it: keep a copy
             arrays = [x.raw if isinstance(x, Tensor) else _private(x) for x in inputs]
             inputs = tuple(x if isinstance(x, Tensor) else a for x, a in zip(inputs, arrays, strict=True))
-        if Changes.exposed:
-            Changes.look(inputs)
         t.tracked = True
         t.rule = rule
         t.inputs = inputs
@@ -268,6 +268,7 @@ class Tensor:
         "raw",  # behind .data: the array, without its guards
         "rule",  # the operation; None for a leaf
         "serial",  # creation order, which is a topological order
+        "spoiled",  # where set: nodes older than this may hold an array that somebody else can write to
         "tracked",  # behind .requires_grad
     )
 
@@ -305,12 +306,10 @@ class Tensor:
         raw = _as_data(value, self.raw.dtype, self.tracked)  # a copy: the caller's array stays the caller's
         if raw.shape != self.raw.shape:
             raise ShapeError(f"{self.label()} has shape {self.raw.shape}; its data cannot become an array of shape {raw.shape}")
-        if self.serial in Changes.exposed:  # somebody holds the array: it stays the one array of this tensor
-            self.raw[...] = raw
-            Changes.expose(self)
-        else:
-            self.raw = raw
+        self.raw = raw
         Changes.note(self)
+        if Changes.exposed.pop(self.serial, None):  # somebody may have written to the old array, or will: t.data -= 1
+            self.spoiled = self.changed
 
     @property
     def grad(self) -> Tensor | None:
