@@ -13,7 +13,7 @@ from tinygrad_bp.tensor import Tensor, enable_grad, no_grad
 
 __version__ = "0.1.0"
 __all__ = [
-    "Tensor", "bilinear", "check", "constant", "draw", "enable_grad", "explain", "general", "grad", "jvp", "linear",
+    "Program", "Tensor", "bilinear", "check", "constant", "draw", "enable_grad", "explain", "general", "grad", "jvp", "linear",
     "nn", "no_grad", "optim", "pointwise", "sigmoid", "value_and_grad", "vjp", "worked",
 ]  # fmt: skip
 del _rules
@@ -21,9 +21,10 @@ del _rules
 
 def __getattr__(name: str) -> Any:
     """What draws, explains and checks is imported when it is first used."""
-    if name not in ("check", "draw", "explain", "nn", "optim", "worked"):
+    if name not in ("Program", "check", "draw", "explain", "nn", "optim", "worked"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.{name}")
+    module = importlib.import_module(f"{__name__}.{name.lower()}")
+    return module.Program if name == "Program" else module
 
 
 def __dir__() -> list[str]:

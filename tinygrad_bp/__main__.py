@@ -10,7 +10,6 @@ from pathlib import Path
 import tinygrad_bp as tg
 from tinygrad_bp import Tensor
 from tinygrad_bp.errors import LayoutError
-from tinygrad_bp.program import Program
 from tinygrad_bp.worked import step_by_step as example
 
 
@@ -59,7 +58,7 @@ def heading(title: str) -> str:
 
 def forward_table(loss: Tensor) -> str:
     """The document's printed values beside ours, to the digits printed there."""
-    program = Program.of(loss)
+    program = tg.Program.of(loss)
     lines = ["name     document     computed        agrees", "-" * 46]
     for name, printed in example.FORWARD.items():
         value = float(program.value(name))

@@ -229,6 +229,8 @@ def add(a: Expression, b: Expression) -> Expression:
         return number(x + y)
     if (minus := _negated(b)) is not None:
         return subtract(a, minus)
+    if a.same(b):
+        return multiply(number(2), a)
     return _call(np.add, (a, b))
 
 

@@ -127,6 +127,27 @@ class Program:
             raise NameLookupError(f"the graph has no tensor named {of!r}. Its names are: {known or 'none; use t.named(...)'}")
         return self.places[of]
 
+    @cached_property
+    def elements(self) -> dict[str, tuple[int, tuple[int, ...]]]:
+        """Element name -> (line, index): ``w5`` -> (the line of W2, (0, 0))."""
+        found: dict[str, tuple[int, tuple[int, ...]]] = {}
+        for line in self.lines:
+            if line.name is not None and line.shape:
+                for name, index in zip(element_names(line.name, line.shape), np.ndindex(line.shape), strict=True):
+                    found.setdefault(str(name), (line.index, index))
+        return found
+
+    def locate(self, name: str) -> tuple[int, tuple[int, ...] | None]:
+        """(line, None) for the name of a tensor, (line, index) for that of an element."""
+        if name not in self.places and name in self.elements:
+            return self.elements[name]
+        return self.place(name), None
+
+    def value(self, name: str) -> Array:
+        """The value of a tensor or of an element, by name."""
+        place, index = self.locate(name)
+        return self.lines[place].value[() if index is None else index]
+
     @property
     def output(self) -> Line:
         """The one output."""

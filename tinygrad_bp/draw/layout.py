@@ -22,15 +22,13 @@ def find_program(program: str | None = None) -> str:
 
     Raises ``LayoutError``, which says what to install, where there is none.
     """
-    named = program or os.environ.get("GRAPHVIZ_DOT")
-    if named:
-        if found := shutil.which(named):
+    # an environment that is not activated has its scripts beside its Python, but not on PATH
+    folders = [None, str(Path(sys.executable).parent), sysconfig.get_path("scripts")]
+    if named := program or os.environ.get("GRAPHVIZ_DOT"):
+        for found in filter(None, (shutil.which(named, path=folder) for folder in folders)):
             return found
         raise LayoutError(f"there is no layout program {named!r}, which {'the argument' if program else 'GRAPHVIZ_DOT'} names. {INSTALL}")
-    # an environment that is not activated has its scripts beside its Python, but not on PATH
-    scripts = [str(Path(sys.executable).parent), sysconfig.get_path("scripts")]
-    candidates = [shutil.which("dot"), shutil.which("graphviz-pure"), *(shutil.which("graphviz-pure", path=p) for p in scripts)]
-    for found in filter(None, candidates):
+    for found in filter(None, [shutil.which("dot"), *(shutil.which("graphviz-pure", path=folder) for folder in folders)]):
         return found
     raise LayoutError(f"no layout program was found, so the picture exists as DOT text only (.source, or save it as .dot). {INSTALL}")
 

@@ -15,7 +15,8 @@ def check_shapes(output: Any, target: Any) -> None:
     """A loss compares arrays of one shape; broadcasting one against the other is nearly always a mistake."""
     if np.shape(output) != np.shape(target):
         raise ShapeError(
-            f"the loss compares an output of shape {np.shape(output)} with a target of shape {np.shape(target)}. Give both one shape, with .reshape(...)"
+            f"the loss compares an output of shape {np.shape(output)} with a target of shape {np.shape(target)}. "
+            "Give both one shape, with .reshape(...)"
         )
 
 
@@ -29,8 +30,8 @@ class HalfSquaredError(Module):
 
     Source: document "反向传播—BP", step 2.1; document "BP算法讲解", (3-4).
 
-    >>> HalfSquaredError()(Tensor([0.75, 0.77]), np.array([0.01, 0.99]))
-    Tensor(0.298)
+    >>> print(f"{HalfSquaredError()(Tensor([0.75, 0.77]), np.array([0.01, 0.99])):.6f}")
+    0.298000
     """
 
     def __init__(self, name: str = "E_total", parts_name: str | None = "E_o") -> None:
@@ -51,8 +52,8 @@ class HalfSquaredError(Module):
 class MSELoss(Module):
     """The mean of (output - target)^2 over all elements, or their sum, or none: as PyTorch's.
 
-    >>> MSELoss()(Tensor([0.75, 0.77]), np.array([0.01, 0.99]))
-    Tensor(0.298)
+    >>> print(f"{MSELoss()(Tensor([0.75, 0.77]), np.array([0.01, 0.99])):.6f}")
+    0.298000
     """
 
     def __init__(self, reduction: str = "mean") -> None:
