@@ -23,7 +23,7 @@ from tinygrad_bp.rule import Rule
 Show = Callable[["Expression"], str]
 
 INFIX = {
-    np.add: ("+", 1), np.subtract: ("-", 1), np.multiply: ("*", 2), np.divide: ("/", 2), np.matmul: ("@", 2), np.power: ("**", 4),
+    np.add: ("+", 1), np.subtract: ("-", 1), np.multiply: ("*", 2), np.divide: ("/", 2), np.matmul: ("@", 1.5), np.power: ("**", 4),
     np.greater: (">", 0), np.greater_equal: (">=", 0), np.less: ("<", 0), np.less_equal: ("<=", 0),
     np.equal: ("==", 0), np.not_equal: ("!=", 0),
 }  # fmt: skip
@@ -323,12 +323,23 @@ def format_number(value: Any, digits: int = 9) -> str:
     return text if "e" in text or "n" in text else repr(round(float(text), 12)).removesuffix(".0") if "." not in text else text
 
 
-def _paren(parts: tuple[str, int], least: int) -> str:
+def _paren(parts: tuple[str, float], least: float) -> str:
     text, level = parts
     return text if level >= least else f"({text})"
 
 
-def _text(x: Expression, show: Show) -> tuple[str, int]:
+def _least(function: Any, a: tuple[str, float], b: tuple[str, float]) -> tuple[float, float]:
+    """The precedence below which the operands are put in brackets: a - (b - c), a / (b * c), a * (b @ c), (a * b) @ c."""
+    sign, level = INFIX[function]
+    if sign == "**":
+        return level + 1, level
+    if sign == "@":
+        return level if a[1] == level else UNARY, UNARY
+    tight = level if sign in ("+", "*") else level + 0.5
+    return level, max(tight, 2 if level == 1 and b[0].startswith("-") else 0)
+
+
+def _text(x: Expression, show: Show) -> tuple[str, float]:
     """The text and its precedence."""
     if x.function is None:
         text = show(x)
@@ -336,10 +347,8 @@ def _text(x: Expression, show: Show) -> tuple[str, int]:
     if x.function in INFIX:
         sign, level = INFIX[x.function]
         a, b = (_text(operand, show) for operand in x.operands)
-        left = _paren(a, level + 1 if sign == "**" else level)
-        tight = level + (sign not in "+*" and sign != "**")  # a - (b - c), a / (b * c)
-        right = _paren(b, max(tight, 2 if level == 1 and b[0].startswith("-") else 0))
-        return f"{left}{'**' if sign == '**' else f' {sign} '}{right}", level
+        left, right = _least(x.function, a, b)
+        return f"{_paren(a, left)}{'**' if sign == '**' else f' {sign} '}{_paren(b, right)}", level
     if x.function is np.negative:
         return f"-{_paren(_text(x.operands[0], show), 2)}", UNARY if x.operands[0].function not in (np.multiply, np.divide) else 2
     if x.function is np.transpose and not x.options:
@@ -374,7 +383,7 @@ def latex_number(text: str) -> str:
     return rf"{mantissa} \times 10^{{{int(exponent)}}}" if exponent else text
 
 
-def _latex(x: Expression, show: Show) -> tuple[str, int]:
+def _latex(x: Expression, show: Show) -> tuple[str, float]:
     if x.function is None:
         text = show(x)
         return text, UNARY if text.startswith("-") else ATOM
@@ -386,9 +395,8 @@ def _latex(x: Expression, show: Show) -> tuple[str, int]:
     if x.function in INFIX:
         sign, level = INFIX[x.function]
         sign = {"*": r"\cdot", "@": "", "==": "=", "!=": r"\ne", ">=": r"\ge", "<=": r"\le"}.get(sign, sign)
-        tight = level + (x.function is np.subtract)
-        least = max(tight, 2 if level == 1 and parts[1][0].startswith("-") else 0)
-        return f"{_brackets(parts[0], level)} {sign} {_brackets(parts[1], least)}", level
+        left, right = _least(x.function, *parts)
+        return f"{_brackets(parts[0], left)} {sign} {_brackets(parts[1], right)}", level
     if x.function is np.negative:
         return f"-{_brackets(parts[0], 2)}", UNARY
     if x.function is np.transpose and not x.options:
@@ -398,6 +406,6 @@ def _latex(x: Expression, show: Show) -> tuple[str, int]:
     return rf"{head}\left({', '.join(p[0] for p in parts)}\right)", ATOM
 
 
-def _brackets(parts: tuple[str, int], least: int) -> str:
+def _brackets(parts: tuple[str, float], least: float) -> str:
     text, level = parts
     return text if level >= least else rf"\left({text}\right)"

@@ -11,7 +11,7 @@ y = t1 + 1 = 10
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,7 @@ from tinygrad_bp.errors import GraphError, InPlaceError, NameLookupError, ShapeE
 from tinygrad_bp.expression import Expression, format_number
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.rule import RULES, Rule
-from tinygrad_bp.tensor import Array, Name, Params, Tensor, record
+from tinygrad_bp.tensor import Array, Changes, Name, Params, Tensor, record
 
 SCALAR_LIMIT = 20_000  # operations on single numbers that are still worth unrolling
 
@@ -64,6 +64,7 @@ class Program:
                 raise TypeError(f"a Program is read off tensors; got {type(t).__name__}")
             if not t.tracked:
                 raise GraphError(f"{t.label()} was not recorded: nothing it was computed from requires a gradient")
+        Changes.look_everywhere()
         reader = _Reader()
         for t in order(*outputs):
             reader.read(t)
@@ -304,7 +305,7 @@ class _Reader:
 
 def _symbolic(line: Line, operands: Sequence[Expression]) -> Expression:
     assert line.rule is not None
-    return expression.apply(line.rule.function, *operands, **(line.params or {}))
+    return replace(expression.apply(line.rule.function, *operands, **(line.params or {})), shape=line.shape)
 
 
 class _Cell:
