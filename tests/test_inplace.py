@@ -188,6 +188,16 @@ def test_an_index_may_change_after_recording() -> None:
     np.testing.assert_array_equal(w.grad, [1.0, 0.0, 1.0])
 
 
+def test_a_list_of_axes_may_change_after_recording() -> None:
+    a, weights = np.arange(24.0).reshape(2, 3, 4), np.random.default_rng(0).standard_normal((3, 4, 2))
+    for transpose in (np.transpose, Tensor.transpose):
+        axes, w = [1, 2, 0], Tensor(a, requires_grad=True)
+        y = np.sum(transpose(w, axes) * weights)
+        axes.reverse()
+        y.backward()
+        np.testing.assert_array_equal(w.grad, np.transpose(weights, (2, 0, 1)))
+
+
 def test_the_callers_array_stays_the_callers() -> None:
     a = START.copy()
     w = Tensor(a, requires_grad=True)

@@ -81,7 +81,7 @@ def column(a: Array) -> Array:
 
 def rows(a: Array) -> Array:
     """All leading axes as one: a vector as one row, a stack of matrices as one tall matrix."""
-    return a if a.ndim == 2 else np.reshape(a, (-1, a.shape[-1]))
+    return a if a.ndim == 2 else np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
 
 
 def as_matrix(g: Array, a: Array, b: Array) -> Array:

@@ -126,7 +126,11 @@ class Rule:
             raise TypeError(f"{self.name} takes ({', '.join(names)}); got {len(args)} positional arguments and {sorted(kwargs)}")
         inputs = tuple(named.pop(name) for name in names[:n])
         defaults = dict(self.signature)
-        params = {name: value for name, value in named.items() if name in self.options and value is not defaults.get(name)}
+        params = {
+            name: tuple(value) if isinstance(value, list) else value  # a list of axes stays the caller's to change
+            for name, value in named.items()
+            if name in self.options and value is not defaults.get(name)
+        }
         for name, value in named.items():
             if name not in self.options and value is not defaults.get(name, self):
                 raise NoRuleError(f"the rule of {self.name} does not cover the option {name}={value!r}; leave it out")

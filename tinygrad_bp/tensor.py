@@ -509,8 +509,7 @@ class Tensor:
         return record(RULES[np.reshape], (self,), {"shape": shape[0] if len(shape) == 1 else shape})  # type: ignore[no-any-return]
 
     def transpose(self, *axes: Any) -> Tensor:
-        params = {"axes": axes[0] if len(axes) == 1 else axes} if axes else None
-        return record(RULES[np.transpose], (self,), params)  # type: ignore[no-any-return]
+        return np.transpose(self, axes[0] if len(axes) == 1 else axes or None)  # type: ignore[return-value]
 
     def astype(self, dtype: Any) -> Tensor:
         return record(RULES[cast], (self,), {"dtype": np.dtype(dtype)})  # type: ignore[no-any-return]
