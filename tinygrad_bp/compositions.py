@@ -15,11 +15,10 @@ import numpy as np
 from tinygrad_bp.errors import NoRuleError
 from tinygrad_bp.functions import swap
 from tinygrad_bp.rule import RULES, composed
-from tinygrad_bp.rules import clamp, contract, join, l2_norm, log_abs_det, pad_zeros, scatter, solve
+from tinygrad_bp.rules import clamp, contract, cumulate, join, l2_norm, log_abs_det, pad_zeros, scatter, solve
 from tinygrad_bp.tensor import Tensor, record
 
 Array = Any
-_plain_concatenate = np.concatenate
 
 
 def _axis(axis: int, ndim: int) -> int:
@@ -96,7 +95,7 @@ def append(arr: Array, values: Array, axis: int | None = None) -> Array:
 
 
 @composed(np.array_split)
-def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> Any:
     parts = np.array_split(np.arange(ary.shape[axis]), indices_or_sections)
     before = (slice(None),) * _axis(axis, ary.ndim)
     starts = [int(p[0]) if len(p) else 0 for p in parts]
@@ -104,24 +103,26 @@ def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Arr
 
 
 @composed(np.split)
-def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> Any:
     if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % indices_or_sections:
-        raise ValueError(f"{ary.shape[axis]} elements along axis {axis} do not split into {indices_or_sections} equal parts; use np.array_split")
+        raise ValueError(
+            f"{ary.shape[axis]} elements along axis {axis} do not split into {indices_or_sections} equal parts; use np.array_split"
+        )
     return array_split(ary, indices_or_sections, axis)
 
 
 @composed(np.hsplit)
-def hsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+def hsplit(ary: Array, indices_or_sections: Any) -> Any:
     return split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
 
 
 @composed(np.vsplit)
-def vsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+def vsplit(ary: Array, indices_or_sections: Any) -> Any:
     return split(ary, indices_or_sections, 0)
 
 
 @composed(np.dsplit)
-def dsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+def dsplit(ary: Array, indices_or_sections: Any) -> Any:
     return split(ary, indices_or_sections, 2)
 
 
@@ -280,14 +281,20 @@ def diagflat(v: Array, k: int = 0) -> Array:
     return diag(ravel(v), k)
 
 
+def _below(m: Array, k: int) -> Array:
+    """Where a matrix lies on or below its k-th diagonal."""
+    n, p = m.shape[-2:]
+    return np.tri(n, p, k, dtype=bool)
+
+
 @composed(np.tril)
 def tril(m: Array, k: int = 0) -> Array:
-    return np.where(np.tri(*m.shape[-2:], k, dtype=bool), m, 0.0)
+    return np.where(_below(m, k), m, 0.0)
 
 
 @composed(np.triu)
 def triu(m: Array, k: int = 0) -> Array:
-    return np.where(np.tri(*m.shape[-2:], k - 1, dtype=bool), 0.0, m)
+    return np.where(_below(m, k - 1), 0.0, m)
 
 
 @composed(np.sort)
@@ -313,9 +320,9 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Array], default: Any = 
 
 
 @composed(np.clip)
-def clip(a: Array, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Array:
-    low, high = a_min if min is None else min, a_max if max is None else max
-    return clamp(a, -math.inf if low is None or low is np._NoValue else low, math.inf if high is None or high is np._NoValue else high)
+def clip(a: Array, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Array:  # noqa: A002  (NumPy's names)
+    low, high = (y if x is None else x for x, y in ((min, a_min), (max, a_max)))
+    return clamp(a, -math.inf if low is None else low, math.inf if high is None else high)
 
 
 # -- reductions ------------------------------------------------------------------------------------------------------
@@ -331,12 +338,22 @@ def multiply_reduce(array: Array, axis: Any = 0, keepdims: bool = False) -> Arra
     return prod(array, axis=axis, keepdims=keepdims)
 
 
-@composed(np.amax, (np.maximum, "reduce"))
+@composed((np.maximum, "reduce"))
+def maximum_reduce(array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
+    return np.max(array, axis=axis, keepdims=keepdims)
+
+
+@composed((np.minimum, "reduce"))
+def minimum_reduce(array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
+    return np.min(array, axis=axis, keepdims=keepdims)
+
+
+@composed(np.amax)
 def amax(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return np.max(a, axis=axis, keepdims=keepdims)
 
 
-@composed(np.amin, (np.minimum, "reduce"))
+@composed(np.amin)
 def amin(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return np.min(a, axis=axis, keepdims=keepdims)
 
@@ -374,6 +391,11 @@ def cumprod(a: Array, axis: int | None = None) -> Array:
         y = concatenate([y[..., :width], y[..., width:] * y[..., :-width]], -1)
         width *= 2
     return np.moveaxis(y, -1, axis)
+
+
+@composed(np.cumsum)
+def cumsum(a: Array, axis: int | None = None) -> Array:
+    return cumulate(ravel(a), axis=0) if axis is None else cumulate(a, axis=axis)
 
 
 @composed((np.add, "accumulate"))
@@ -421,7 +443,7 @@ def nansum(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
 
 @composed(np.nanmean)
 def nanmean(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return nansum(a, axis, keepdims) / np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
+    return nansum(a, axis, keepdims) / np.sum(~np.isnan(a), axis=axis, keepdims=keepdims).astype(a.dtype)
 
 
 @composed(np.diff)
@@ -515,7 +537,7 @@ def polyval(p: Array, x: Array) -> Array:
 
 @composed(np.linspace)
 def linspace(start: Array, stop: Array, num: int = 50, endpoint: bool = True) -> Array:
-    steps = np.linspace(0.0, 1.0, num, endpoint)
+    steps = np.linspace(0.0, 1.0, num, endpoint).astype(np.result_type(start, stop))
     steps = np.reshape(steps, (-1,) + (1,) * max(_ndim(start), _ndim(stop)))
     return start * (1 - steps) + stop * steps
 
@@ -587,7 +609,7 @@ def slogdet(a: Array) -> tuple[Array, Array]:
 
 
 @composed(np.linalg.norm)
-def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
+def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:  # noqa: A002  (NumPy's name)
     pair = axis if isinstance(axis, tuple) and len(axis) == 2 else (0, 1) if axis is None and x.ndim == 2 else None
     if ord is None or (ord == 2 and pair is None) or (ord == "fro" and pair is not None):
         return l2_norm(x, axis=axis, keepdims=keepdims)
@@ -608,7 +630,7 @@ def matrix_power(a: Array, n: int) -> Array:
     if n < 0:
         return matrix_power(np.linalg.inv(a), -n)
     if n == 0:
-        return a * 0.0 + np.eye(a.shape[-1])
+        return a * 0.0 + np.eye(a.shape[-1], dtype=a.dtype)
     y = None
     while n:
         if n % 2:

@@ -93,9 +93,10 @@ def sinc_derivative(x: Array, *, order: int) -> Array:
     """
     near = np.abs(x) < 0.5 * (1 + order)
     small, large = np.where(near, x, 0.0), np.where(near, 1.0, x)
-    series, k = 0.0 * small, (order + 1) // 2
-    for k in range(k, k + 30 + 4 * order):
-        series = series + (-1) ** k * math.pi ** (2 * k) / math.factorial(2 * k + 1) * math.perm(2 * k, order) * small ** (2 * k - order)
+    series, first = 0.0 * small, (order + 1) // 2
+    for k in range(first, first + 30 + 4 * order):
+        c = (-1) ** k * math.pi ** (2 * k) * math.perm(2 * k, order) / math.factorial(2 * k + 1)
+        series = series + c * small ** (2 * k - order)
     f = np.sinc(large)
     for n in range(1, order + 1):
         f = (math.pi ** (n - 1) * np.sin(math.pi * large + n * math.pi / 2) - n * f) / large
@@ -185,6 +186,11 @@ def share(g: Array, a: Array, y: Array, axis: Any, keepdims: bool) -> Array:
     return expand(g, a, axis, keepdims) * hit / np.sum(hit, axis=axis, keepdims=True)
 
 
+def cumulate(x: Array, *, axis: int) -> Array:
+    """Sums from the beginning of an axis up to each element."""
+    return np.cumsum(x, axis)
+
+
 def l2_norm(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """The square root of the sum of squares over ``axis``. The derivative at 0 is 0, as in PyTorch."""
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
@@ -212,13 +218,13 @@ def log_abs_det(a: Array) -> Array:
     return np.linalg.slogdet(a)[1]
 
 
-def cholesky_pullback(g: Array, factor: Array) -> Array:
+def cholesky_pullback(g: Array, y: Array) -> Array:
     """The gradient of ``cholesky``, which reads the lower triangle alone, so that the gradient of the upper is 0.
 
     Source: Murray 2016, "Differentiation of the Cholesky decomposition", equation 10.
     """
-    middle = halved(swap(factor) @ g)
-    s = swap(np.linalg.inv(factor)) @ middle @ np.linalg.inv(factor)
+    middle = halved(swap(y) @ g)
+    s = swap(np.linalg.inv(y)) @ middle @ np.linalg.inv(y)
     return halved(s + swap(s))
 
 

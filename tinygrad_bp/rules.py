@@ -9,7 +9,23 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp import functions
-from tinygrad_bp.functions import LN2, LN10, as_matrix, as_operand, cholesky_pullback, column, count, expand, inverse, row, rows, share, sum_to, swap, turned
+from tinygrad_bp.functions import (
+    LN2,
+    LN10,
+    as_matrix,
+    as_operand,
+    cholesky_pullback,
+    column,
+    count,
+    expand,
+    inverse,
+    row,
+    rows,
+    share,
+    sum_to,
+    swap,
+    turned,
+)
 from tinygrad_bp.rule import Rule, bilinear, constant, general, linear, pointwise
 from tinygrad_bp.tensor import cast, take
 
@@ -61,7 +77,7 @@ pointwise(np.deg2rad, x=lambda g: g * (math.pi / 180))
 pointwise(np.rad2deg, x=lambda g: g * (180 / math.pi))
 pointwise(np.radians, x=lambda g: g * (math.pi / 180))
 pointwise(np.degrees, x=lambda g: g * (180 / math.pi))
-sinc_derivative = pointwise(functions.sinc_derivative, x=lambda g, x, *, order: g * sinc_derivative(x, order=order + 1))
+sinc_derivative: Any = pointwise(functions.sinc_derivative, x=lambda g, x, *, order: g * sinc_derivative(x, order=order + 1))
 pointwise(np.sinc, x=lambda g, x: g * sinc_derivative(x, order=1))
 
 # -- choices: at a tie of maximum or minimum each side gets half, at a kink the derivative is that of the flat side --
@@ -112,7 +128,7 @@ affine = general(
     bias=lambda g, bias: sum_to(g, bias.shape),
 )
 
-contract = bilinear(
+contract: Any = bilinear(
     functions.contract,
     a=lambda g, b, *, spec: contract(g, b, spec=turned(spec, 0)),
     b=lambda g, a, *, spec: contract(g, a, spec=turned(spec, 1)),
@@ -122,7 +138,7 @@ contract = bilinear(
 linear(np.sum, a=lambda g, a, *, axis=None, keepdims=False: expand(g, a, axis, keepdims))
 linear(np.mean, a=lambda g, a, *, axis=None, keepdims=False: expand(g / count(a, axis), a, axis, keepdims))
 
-linear(np.cumsum, a=lambda g, *, axis: np.flip(np.cumsum(np.flip(g, axis), axis), axis))
+cumulate: Any = linear(functions.cumulate, x=lambda g, *, axis: np.flip(cumulate(np.flip(g, axis), axis=axis), axis))
 general(np.max, a=lambda g, a, y, *, axis=None, keepdims=False: share(g, a, y, axis, keepdims))
 general(np.min, a=lambda g, a, y, *, axis=None, keepdims=False: share(g, a, y, axis, keepdims))
 l2_norm = general(
@@ -132,14 +148,14 @@ l2_norm = general(
 
 # -- linear algebra; a stack of matrices is differentiated matrix by matrix --------------------------------------------
 general(np.linalg.inv, a=lambda g, y: -(swap(y) @ g @ swap(y)))
-solve = general(
+solve: Any = general(
     functions.solve,
     a=lambda g, a, y: sum_to(-(solve(swap(a), g) @ swap(y)), a.shape),
     b=lambda g, a, b: sum_to(solve(swap(a), g), b.shape),
 )
 general(np.linalg.det, a=lambda g, a, y: (g * y)[..., None, None] * swap(np.linalg.inv(a)))
 log_abs_det = general(functions.log_abs_det, a=lambda g, a: g[..., None, None] * swap(np.linalg.inv(a)))
-general(np.linalg.cholesky, a=lambda g, y: cholesky_pullback(g, y))
+general(np.linalg.cholesky, a=cholesky_pullback)
 
 # -- shapes --------------------------------------------------------------------------------------------------------
 linear(np.reshape, a=lambda g, a, *, shape: np.reshape(g, a.shape))
@@ -150,13 +166,14 @@ linear(np.broadcast_to, array=lambda g, array, *, shape: sum_to(g, array.shape))
 
 linear(np.flip, m=lambda g, *, axis=None: np.flip(g, axis))
 linear(np.roll, a=lambda g, *, shift, axis=None: np.roll(g, tuple(-np.atleast_1d(shift)), axis))
-pad_zeros = linear(functions.pad_zeros, x=lambda g, x, *, width: g[tuple(slice(w[0], w[0] + n) for w, n in zip(width, x.shape, strict=True))])
+pad_zeros = linear(
+    functions.pad_zeros, x=lambda g, x, *, width: g[tuple(slice(w[0], w[0] + n) for w, n in zip(width, x.shape, strict=True))]
+)
 linear(cast, x=lambda g, *, dtype: g)  # the engine gives every gradient its argument's dtype
 
 # -- parts ---------------------------------------------------------------------------------------------------------
 scatter = linear(functions.scatter, values=lambda g, *, index: g[index], like=None)
 linear(take, x=lambda g, x, *, index: scatter(g, x, index=index))
-
 
 
 def piece(i: int) -> Any:
@@ -174,7 +191,9 @@ def join(n: int) -> Rule:
 constant(np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal)
 constant(np.logical_and, np.logical_or, np.logical_xor, np.logical_not, np.isnan, np.isinf, np.isfinite, np.signbit)
 constant(np.sign, np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.fix, np.floor_divide, np.heaviside, np.spacing)
-constant(np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj)
+constant(
+    np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj
+)
 constant(np.allclose, np.isclose, np.array_equal, np.array_equiv, np.all, np.any, np.shares_memory, np.may_share_memory)
 constant(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition, np.lexsort, np.searchsorted, np.digitize)
 constant(np.nonzero, np.flatnonzero, np.argwhere, np.count_nonzero, np.unique, np.histogram, np.bincount, np.isin, np.array2string)
