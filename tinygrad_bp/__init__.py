@@ -5,18 +5,19 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from tinygrad_bp import rules as _rules  # declares the table of derivatives
+from tinygrad_bp import compositions as _compositions  # declares, with rules, the table of derivatives
 from tinygrad_bp.engine import grad, jvp, value_and_grad, vjp
-from tinygrad_bp.rule import bilinear, constant, general, linear, pointwise
-from tinygrad_bp.rules import sigmoid
+from tinygrad_bp.rule import bilinear, composed, constant, general, linear, pointwise
+from tinygrad_bp.rules import elu, erf, gelu, leaky_relu, log_softmax, logsumexp, relu, sigmoid, silu, softmax, softplus
 from tinygrad_bp.tensor import Tensor, enable_grad, no_grad
 
 __version__ = "0.1.0"
 __all__ = [
-    "Program", "Tensor", "bilinear", "check", "constant", "draw", "enable_grad", "explain", "general", "grad", "jvp", "linear",
-    "nn", "no_grad", "optim", "pointwise", "sigmoid", "value_and_grad", "vjp", "worked",
+    "Program", "Tensor", "bilinear", "check", "composed", "constant", "draw", "elu", "enable_grad", "erf", "explain", "gelu", "general",
+    "grad", "jvp", "leaky_relu", "linear", "log_softmax", "logsumexp", "nn", "no_grad", "optim", "pointwise", "relu", "sigmoid", "silu",
+    "softmax", "softplus", "value_and_grad", "vjp", "worked",
 ]  # fmt: skip
-del _rules
+del _compositions
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,82 @@ def sigmoid(x: Array) -> Array:
     return np.where(x >= 0, 1.0, e) / (1 + e)
 
 
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)), without overflow: the integral of the sigmoid."""
+    return np.logaddexp(x, 0.0)
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0). The derivative at 0 is 0, as in PyTorch."""
+    return np.maximum(x, 0.0)
+
+
+def leaky_relu(x: Array, slope: float = 0.01) -> Array:
+    """x where x > 0, slope * x elsewhere. The derivative at 0 is the slope."""
+    return np.where(x > 0, x, slope * x)
+
+
+def elu(x: Array, alpha: float = 1.0) -> Array:
+    """x where x > 0, alpha * (exp(x) - 1) elsewhere. Source: Clevert et al. 2015, equation 15."""
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))
+
+
+def erf(x: Array) -> Array:
+    """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x: the C library's, element by element."""
+    return np.vectorize(math.erf, otypes=[float])(x).astype(x.dtype) if hasattr(x, "dtype") else math.erf(x)
+
+
+def gelu(x: Array) -> Array:
+    """x times the normal distribution function of x. Source: Hendrycks and Gimpel 2016."""
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+
+
+def silu(x: Array) -> Array:
+    """x * sigmoid(x), also called swish."""
+    return x * sigmoid(x)
+
+
+def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """log(sum(exp(x))) over ``axis``, shifted by the maximum so that nothing overflows."""
+    top = np.max(x, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return y if keepdims else np.reshape(y, np.sum(x, axis=axis).shape)
+
+
+def log_softmax(x: Array, axis: Any = -1) -> Array:
+    """x - logsumexp(x): the logarithm of ``softmax``, without its underflow."""
+    return x - logsumexp(x, axis=axis, keepdims=True)
+
+
+def softmax(x: Array, axis: Any = -1) -> Array:
+    """exp(x) / sum(exp(x)) over ``axis``, shifted by the maximum so that nothing overflows."""
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def clamp(x: Array, low: Array, high: Array) -> Array:
+    """x, but not below ``low`` and not above ``high``. At a bound the derivative is 1, as in PyTorch."""
+    return np.minimum(np.maximum(x, low), high)
+
+
+def sinc_derivative(x: Array, *, order: int) -> Array:
+    """The derivative of ``np.sinc`` of some order, by its power series near 0 and by Leibniz's rule elsewhere.
+
+    x sinc(x) = sin(pi x) / pi, differentiated n times, is x f_n + n f_(n-1) = pi^(n-1) sin(pi x + n pi/2).
+    """
+    near = np.abs(x) < 0.5 * (1 + order)
+    small, large = np.where(near, x, 0.0), np.where(near, 1.0, x)
+    series, first = 0.0 * small, (order + 1) // 2
+    for k in range(first, first + 30 + 4 * order):
+        c = (-1) ** k * math.pi ** (2 * k) * math.perm(2 * k, order) / math.factorial(2 * k + 1)
+        series = series + c * small ** (2 * k - order)
+    f = np.sinc(large)
+    for n in range(1, order + 1):
+        f = (math.pi ** (n - 1) * np.sin(math.pi * large + n * math.pi / 2) - n * f) / large
+    return np.where(near, series, f)
+
+
 def linear(x: Array, weight: Array, bias: Array) -> Array:
     """``x @ weight.T + bias``: x (..., in), weight (out, in), bias (out,) or (), result (..., out)."""
     return x @ weight.T + bias
@@ -102,3 +178,70 @@ def inverse(axes: Any) -> Any:
         return None
     axes = np.atleast_1d(axes)
     return tuple(np.argsort(axes % max(axes.size, 1)).tolist())
+
+
+def share(g: Array, a: Array, y: Array, axis: Any, keepdims: bool) -> Array:
+    """``g`` given to the elements of ``a`` that equal the extremum ``y``, in equal shares where several do."""
+    hit = a == expand(y, a, axis, keepdims)
+    return expand(g, a, axis, keepdims) * hit / np.sum(hit, axis=axis, keepdims=True)
+
+
+def cumulate(x: Array, *, axis: int) -> Array:
+    """Sums from the beginning of an axis up to each element."""
+    return np.cumsum(x, axis)
+
+
+def l2_norm(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """The square root of the sum of squares over ``axis``. The derivative at 0 is 0, as in PyTorch."""
+    return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+
+
+def contract(a: Array, b: Array, *, spec: str) -> Array:
+    """Einstein summation of two arrays; in ``spec`` no letter repeats within an operand or belongs to one operand alone."""
+    return np.einsum(spec, a, b, optimize=True)
+
+
+def turned(spec: str, i: int) -> str:
+    """The contraction that gives the gradient of operand ``i``: the result takes its place, and it becomes the result."""
+    operands, result = spec.split("->")
+    both = operands.split(",")
+    return f"{result},{both[1 - i]}->{both[i]}"
+
+
+def solve(a: Array, b: Array) -> Array:
+    """x with a @ x = b: a (..., n, n), b (..., n, k)."""
+    return np.linalg.solve(a, b)
+
+
+def log_abs_det(a: Array) -> Array:
+    """log |det a| of a matrix, or of each matrix in a stack."""
+    return np.linalg.slogdet(a)[1]
+
+
+def cholesky_pullback(g: Array, y: Array) -> Array:
+    """The gradient of ``cholesky``, which reads the lower triangle alone, so that the gradient of the upper is 0.
+
+    Source: Murray 2016, "Differentiation of the Cholesky decomposition", equation 10.
+    """
+    middle = halved(swap(y) @ g)
+    s = swap(np.linalg.inv(y)) @ middle @ np.linalg.inv(y)
+    return halved(s + swap(s))
+
+
+def halved(a: Array) -> Array:
+    """The lower triangle, with half of the diagonal."""
+    n = a.shape[-1]
+    return a * (np.tri(n, n, -1) + 0.5 * np.eye(n)).astype(a.dtype)
+
+
+def pad_zeros(x: Array, *, width: tuple[tuple[int, int], ...]) -> Array:
+    """Zeros around an array: (before, after) for each axis."""
+    return np.pad(x, width)
+
+
+def join(*arrays: Array, axis: int, bounds: tuple[int, ...]) -> Array:
+    """Arrays one after the other along ``axis``; ``bounds`` are where each begins, and where the last ends."""
+    return np.concatenate(arrays, axis)
+
+
+LN2, LN10 = math.log(2), math.log(10)  # Python's floats: NumPy's would promote float32

@@ -1,0 +1,656 @@
+"""NumPy's functions that are made of others: what each is, and no derivative, because it follows.
+
+``np.var`` of a tensor, say, is computed by the definition below, step by step, so that its gradients of every order
+are those of the steps. Options that a definition does not name are refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_bp.errors import NoRuleError
+from tinygrad_bp.functions import swap
+from tinygrad_bp.rule import RULES, composed
+from tinygrad_bp.rules import clamp, contract, cumulate, join, l2_norm, log_abs_det, pad_zeros, scatter, solve
+from tinygrad_bp.tensor import Tensor, record
+
+Array = Any
+
+
+def _axis(axis: int, ndim: int) -> int:
+    if not -ndim <= axis < max(ndim, 1):
+        raise np.exceptions.AxisError(axis, ndim)
+    return axis % max(ndim, 1)
+
+
+def _ndim(x: Any) -> int:
+    return int(np.ndim(x))
+
+
+# -- joining and splitting -------------------------------------------------------------------------------------------
+
+
+@composed(np.concatenate)
+def concatenate(arrays: Sequence[Array], axis: int | None = 0) -> Array:
+    if axis is None:
+        return concatenate([np.ravel(a) for a in arrays])
+    arrays = tuple(a if isinstance(a, Tensor) else np.asarray(a) for a in arrays)
+    axis = _axis(axis, _ndim(arrays[0]))
+    bounds = (0, *np.cumsum([a.shape[axis] for a in arrays]).tolist())
+    return record(join(len(arrays)), arrays, {"axis": axis, "bounds": bounds})
+
+
+@composed(np.stack)
+def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
+    return concatenate([np.expand_dims(a, axis) for a in arrays], _axis(axis, _ndim(arrays[0]) + 1))
+
+
+@composed(np.atleast_1d)
+def atleast_1d(*arrays: Array) -> Any:
+    return _each(lambda a: a if _ndim(a) >= 1 else np.reshape(a, (1,)), arrays)
+
+
+@composed(np.atleast_2d)
+def atleast_2d(*arrays: Array) -> Any:
+    return _each(lambda a: a if _ndim(a) >= 2 else np.reshape(a, (1, -1)), arrays)
+
+
+@composed(np.atleast_3d)
+def atleast_3d(*arrays: Array) -> Any:
+    return _each(lambda a: a if _ndim(a) >= 3 else np.reshape(a, (*np.shape(a), 1) if _ndim(a) == 2 else (1, -1, 1)), arrays)
+
+
+def _each(f: Any, arrays: Sequence[Array]) -> Any:
+    return f(arrays[0]) if len(arrays) == 1 else tuple(map(f, arrays))
+
+
+@composed(np.vstack)
+def vstack(tup: Sequence[Array]) -> Array:
+    return concatenate([atleast_2d(a) for a in tup], 0)
+
+
+@composed(np.hstack)
+def hstack(tup: Sequence[Array]) -> Array:
+    arrays = [atleast_1d(a) for a in tup]
+    return concatenate(arrays, 0 if _ndim(arrays[0]) == 1 else 1)
+
+
+@composed(np.dstack)
+def dstack(tup: Sequence[Array]) -> Array:
+    return concatenate([atleast_3d(a) for a in tup], 2)
+
+
+@composed(np.column_stack)
+def column_stack(tup: Sequence[Array]) -> Array:
+    return concatenate([a if _ndim(a) >= 2 else np.reshape(a, (-1, 1)) for a in tup], 1)
+
+
+@composed(np.append)
+def append(arr: Array, values: Array, axis: int | None = None) -> Array:
+    return concatenate([arr, values], axis)
+
+
+@composed(np.array_split)
+def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> Any:
+    parts = np.array_split(np.arange(ary.shape[axis]), indices_or_sections)
+    before = (slice(None),) * _axis(axis, ary.ndim)
+    starts = [int(p[0]) if len(p) else 0 for p in parts]
+    return [ary[(*before, slice(start, start + len(p)))] for start, p in zip(starts, parts, strict=True)]
+
+
+@composed(np.split)
+def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> Any:
+    if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % indices_or_sections:
+        raise ValueError(
+            f"{ary.shape[axis]} elements along axis {axis} do not split into {indices_or_sections} equal parts; use np.array_split"
+        )
+    return array_split(ary, indices_or_sections, axis)
+
+
+@composed(np.hsplit)
+def hsplit(ary: Array, indices_or_sections: Any) -> Any:
+    return split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
+
+
+@composed(np.vsplit)
+def vsplit(ary: Array, indices_or_sections: Any) -> Any:
+    return split(ary, indices_or_sections, 0)
+
+
+@composed(np.dsplit)
+def dsplit(ary: Array, indices_or_sections: Any) -> Any:
+    return split(ary, indices_or_sections, 2)
+
+
+# -- shapes ----------------------------------------------------------------------------------------------------------
+
+
+@composed(np.ravel)
+def ravel(a: Array) -> Array:
+    return np.reshape(a, (-1,))
+
+
+@composed(np.squeeze)
+def squeeze(a: Array, axis: Any = None) -> Array:
+    return np.reshape(a, np.squeeze(np.empty(a.shape), axis).shape)
+
+
+@composed(np.moveaxis)
+def moveaxis(a: Array, source: Any, destination: Any) -> Array:
+    moved = np.moveaxis(np.empty(tuple(range(a.ndim))), source, destination) if a.ndim else np.empty(())
+    return np.transpose(a, moved.shape)
+
+
+@composed(np.rollaxis)
+def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
+    return np.transpose(a, np.rollaxis(np.empty(tuple(range(a.ndim))), axis, start).shape)
+
+
+@composed(np.matrix_transpose, np.linalg.matrix_transpose)
+def matrix_transpose(x: Array) -> Array:
+    return swap(x)
+
+
+@composed(np.fliplr)
+def fliplr(m: Array) -> Array:
+    return np.flip(m, 1)
+
+
+@composed(np.flipud)
+def flipud(m: Array) -> Array:
+    return np.flip(m, 0)
+
+
+@composed(np.rot90)
+def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
+    for _ in range(k % 4):
+        m = np.flip(np.swapaxes(m, *axes), axes[0])
+    return m
+
+
+@composed(np.tile)
+def tile(A: Array, reps: Any) -> Array:
+    reps = tuple(np.atleast_1d(reps).tolist())
+    n = max(len(reps), A.ndim)
+    shape, reps = (1,) * (n - A.ndim) + A.shape, (1,) * (n - len(reps)) + reps
+    spread = np.broadcast_to(np.reshape(A, sum(((1, k) for k in shape), ())), sum(zip(reps, shape, strict=True), ()))
+    return np.reshape(spread, tuple(r * k for r, k in zip(reps, shape, strict=True)))
+
+
+@composed(np.repeat)
+def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
+    if axis is None:
+        a, axis = ravel(a), 0
+    return take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis)
+
+
+@composed(np.pad)
+def pad(array: Array, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Array:
+    width = tuple(map(tuple, np.broadcast_to(np.asarray(pad_width), (array.ndim, 2)).tolist()))
+    if mode == "constant":
+        return pad_zeros(array, width=width) + np.pad(np.zeros(array.shape, array.dtype), width, constant_values=constant_values)
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise NoRuleError(f"np.pad of a tensor takes the modes constant, edge, reflect, symmetric and wrap; got {mode!r}")
+    for axis, (n, w) in enumerate(zip(array.shape, width, strict=True)):
+        array = take(array, np.pad(np.arange(n), w, mode=mode), axis)  # type: ignore[call-overload]
+    return array
+
+
+@composed(np.broadcast_arrays)
+def broadcast_arrays(*args: Array) -> tuple[Array, ...]:
+    shape = np.broadcast_shapes(*map(np.shape, args))
+    return tuple(np.broadcast_to(a, shape) for a in args)
+
+
+@composed(np.meshgrid)
+def meshgrid(*xi: Array, indexing: str = "xy") -> tuple[Array, ...]:
+    n = len(xi)
+    grids = [np.reshape(x, (1,) * i + (-1,) + (1,) * (n - 1 - i)) for i, x in enumerate(xi)]
+    out = broadcast_arrays(*grids)
+    return tuple(np.swapaxes(a, 0, 1) for a in out) if indexing == "xy" and n > 1 else out
+
+
+@composed(np.copy)
+def copy(a: Array) -> Array:
+    return +a
+
+
+@composed(np.conjugate, np.real, np.nan_to_num)
+def real(a: Array) -> Array:
+    return np.where(np.isnan(a), 0.0, a) if np.any(np.isnan(a)) else +a
+
+
+# -- parts -----------------------------------------------------------------------------------------------------------
+
+
+@composed(np.take)
+def take(a: Array, indices: Any, axis: int | None = None) -> Array:
+    if axis is None:
+        return ravel(a)[indices]
+    return a[(slice(None),) * _axis(axis, a.ndim) + (np.asarray(indices),)]
+
+
+@composed(np.take_along_axis)
+def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
+    if axis is None:
+        arr, axis = ravel(arr), 0
+    indices = np.asarray(indices)
+    grid = list(np.ogrid[tuple(map(slice, indices.shape))])
+    grid[axis] = indices
+    return arr[tuple(grid)]
+
+
+@composed(np.compress)
+def compress(condition: Any, a: Array, axis: int | None = None) -> Array:
+    return take(a, np.flatnonzero(condition), axis)
+
+
+@composed(np.extract)
+def extract(condition: Any, arr: Array) -> Array:
+    return ravel(arr)[np.flatnonzero(condition)]
+
+
+@composed(np.diagonal, np.linalg.diagonal)
+def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    a = moveaxis(a, (axis1, axis2), (-2, -1))
+    n, m = a.shape[-2:]
+    length = max(0, min(n + min(offset, 0), m - max(offset, 0)))
+    k = np.arange(length)
+    return a[..., k - min(offset, 0), k + max(offset, 0)]
+
+
+@composed(np.trace)
+def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    return np.sum(diagonal(a, offset, axis1, axis2), axis=-1)
+
+
+@composed(np.diag)
+def diag(v: Array, k: int = 0) -> Array:
+    if v.ndim == 2:
+        return diagonal(v, k)
+    n, i = v.shape[0] + abs(k), np.arange(v.shape[0])
+    return scatter(v, np.zeros((n, n), v.dtype), index=(i - min(k, 0), i + max(k, 0)))
+
+
+@composed(np.diagflat)
+def diagflat(v: Array, k: int = 0) -> Array:
+    return diag(ravel(v), k)
+
+
+def _below(m: Array, k: int) -> Array:
+    """Where a matrix lies on or below its k-th diagonal."""
+    n, p = m.shape[-2:]
+    return np.tri(n, p, k, dtype=bool)
+
+
+@composed(np.tril)
+def tril(m: Array, k: int = 0) -> Array:
+    return np.where(_below(m, k), m, 0.0)
+
+
+@composed(np.triu)
+def triu(m: Array, k: int = 0) -> Array:
+    return np.where(_below(m, k - 1), 0.0, m)
+
+
+@composed(np.sort)
+def sort(a: Array, axis: int | None = -1) -> Array:
+    if axis is None:
+        a, axis = ravel(a), 0
+    return take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis)
+
+
+@composed(np.partition)
+def partition(a: Array, kth: Any, axis: int | None = -1) -> Array:
+    if axis is None:
+        a, axis = ravel(a), 0
+    return take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
+
+
+@composed(np.select)
+def select(condlist: Sequence[Any], choicelist: Sequence[Array], default: Any = 0.0) -> Array:
+    result = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        result = np.where(condition, choice, result)
+    return result
+
+
+@composed(np.clip)
+def clip(a: Array, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Array:  # noqa: A002  (NumPy's names)
+    low, high = (y if x is None else x for x, y in ((min, a_min), (max, a_max)))
+    return clamp(a, -math.inf if low is None else low, math.inf if high is None else high)
+
+
+# -- reductions ------------------------------------------------------------------------------------------------------
+
+
+@composed((np.add, "reduce"))
+def add_reduce(array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
+    return np.sum(array, axis=axis, keepdims=keepdims)
+
+
+@composed((np.multiply, "reduce"))
+def multiply_reduce(array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
+    return prod(array, axis=axis, keepdims=keepdims)
+
+
+@composed((np.maximum, "reduce"))
+def maximum_reduce(array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
+    return np.max(array, axis=axis, keepdims=keepdims)
+
+
+@composed((np.minimum, "reduce"))
+def minimum_reduce(array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
+    return np.min(array, axis=axis, keepdims=keepdims)
+
+
+@composed(np.amax)
+def amax(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    return np.max(a, axis=axis, keepdims=keepdims)
+
+
+@composed(np.amin)
+def amin(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    return np.min(a, axis=axis, keepdims=keepdims)
+
+
+def _last(a: Array, axis: Any) -> Array:
+    """The reduced axes as one axis, the last."""
+    if axis is None:
+        return np.reshape(a, (-1,))
+    axes = [_axis(i, a.ndim) for i in np.atleast_1d(axis).tolist()]
+    kept = [i for i in range(a.ndim) if i not in axes]
+    return np.reshape(np.transpose(a, (*kept, *axes)), (*(a.shape[i] for i in kept), math.prod(a.shape[i] for i in axes)))
+
+
+def _kept(y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
+    return np.reshape(y, np.sum(np.empty(a.shape), axis=axis, keepdims=True).shape) if keepdims else y
+
+
+@composed(np.prod)
+def prod(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """Products of halves: right at zeros too, where y / x is not."""
+    y = _last(a, axis)
+    while y.shape[-1] > 1:
+        half = y.shape[-1] // 2
+        y = concatenate([y[..., :half] * y[..., half : 2 * half], y[..., 2 * half :]], -1)
+    return _kept(y[..., 0] if y.shape[-1] else np.ones(y.shape[:-1], y.dtype), a, axis, keepdims)
+
+
+@composed(np.cumprod, (np.multiply, "accumulate"))
+def cumprod(a: Array, axis: int | None = None) -> Array:
+    """Products over windows of doubling length: right at zeros too."""
+    if axis is None:
+        a, axis = ravel(a), 0
+    y, width = np.moveaxis(a, axis, -1), 1
+    while width < y.shape[-1]:
+        y = concatenate([y[..., :width], y[..., width:] * y[..., :-width]], -1)
+        width *= 2
+    return np.moveaxis(y, -1, axis)
+
+
+@composed(np.cumsum)
+def cumsum(a: Array, axis: int | None = None) -> Array:
+    return cumulate(ravel(a), axis=0) if axis is None else cumulate(a, axis=axis)
+
+
+@composed((np.add, "accumulate"))
+def add_accumulate(array: Array, axis: int = 0) -> Array:
+    return np.cumsum(array, axis=axis)
+
+
+@composed(np.var)
+def var(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Array:
+    squares = np.square(a - np.mean(a, axis=axis, keepdims=True))
+    n = a.size if axis is None else math.prod(a.shape[i] for i in np.atleast_1d(axis).tolist())
+    return np.sum(squares, axis=axis, keepdims=keepdims) / (n - ddof)
+
+
+@composed(np.std)
+def std(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Array:
+    return np.sqrt(var(a, axis, ddof, keepdims))
+
+
+@composed(np.median)
+def median(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    y = sort(_last(a, axis))
+    n = y.shape[-1]
+    return _kept((y[..., (n - 1) // 2] + y[..., n // 2]) / 2, a, axis, keepdims)
+
+
+@composed(np.average)
+def average(a: Array, axis: Any = None, weights: Any = None, keepdims: bool = False) -> Array:
+    if weights is None:
+        return np.mean(a, axis=axis, keepdims=keepdims)
+    if np.shape(weights) != np.shape(a):
+        weights = np.reshape(weights, tuple(n if i == _axis(axis, a.ndim) else 1 for i, n in enumerate(a.shape)))
+    return np.sum(a * weights, axis=axis, keepdims=keepdims) / np.sum(np.broadcast_to(weights, np.shape(a)), axis=axis, keepdims=keepdims)
+
+
+@composed(np.ptp)
+def ptp(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
+
+
+@composed(np.nansum)
+def nansum(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    return np.sum(np.where(np.isnan(a), 0.0, a), axis=axis, keepdims=keepdims)
+
+
+@composed(np.nanmean)
+def nanmean(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    return nansum(a, axis, keepdims) / np.sum(~np.isnan(a), axis=axis, keepdims=keepdims).astype(a.dtype)
+
+
+@composed(np.diff)
+def diff(a: Array, n: int = 1, axis: int = -1) -> Array:
+    a = np.moveaxis(a, axis, -1)
+    for _ in range(n):
+        a = a[..., 1:] - a[..., :-1]
+    return np.moveaxis(a, -1, axis)
+
+
+@composed(np.trapezoid)
+def trapezoid(y: Array, x: Any = None, dx: float = 1.0, axis: int = -1) -> Array:
+    y = np.moveaxis(y, axis, -1)
+    step = dx if x is None else diff(x) if _ndim(x) == 1 else diff(np.moveaxis(x, axis, -1))
+    return np.sum(step * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
+
+
+# -- products --------------------------------------------------------------------------------------------------------
+
+
+@composed(np.dot)
+def dot(a: Array, b: Array) -> Array:
+    if not _ndim(a) or not _ndim(b):
+        return a * b
+    return np.matmul(a, b) if _ndim(b) <= 2 else tensordot(a, b, (-1, -2))
+
+
+@composed(np.vdot)
+def vdot(a: Array, b: Array) -> Array:
+    return np.sum(np.ravel(a) * np.ravel(b))
+
+
+@composed(np.inner)
+def inner(a: Array, b: Array) -> Array:
+    return a * b if not _ndim(a) or not _ndim(b) else tensordot(a, b, (-1, -1))
+
+
+@composed(np.outer, np.linalg.outer)
+def outer(a: Array, b: Array) -> Array:
+    return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
+
+
+@composed(np.tensordot, np.linalg.tensordot)
+def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
+    if np.ndim(axes) == 0:
+        summed_a, summed_b = list(range(_ndim(a) - axes, _ndim(a))), list(range(axes))
+    else:
+        summed_a, summed_b = (np.atleast_1d(x).tolist() for x in axes)
+    summed_a, summed_b = [i % _ndim(a) for i in summed_a], [i % _ndim(b) for i in summed_b]
+    kept_a, kept_b = [i for i in range(_ndim(a)) if i not in summed_a], [i for i in range(_ndim(b)) if i not in summed_b]
+    shape_a, shape_b = np.shape(a), np.shape(b)
+    n = math.prod(shape_a[i] for i in summed_a)
+    left = np.reshape(np.transpose(a, (*kept_a, *summed_a)), (math.prod(shape_a[i] for i in kept_a), n))
+    right = np.reshape(np.transpose(b, (*summed_b, *kept_b)), (n, math.prod(shape_b[i] for i in kept_b)))
+    return np.reshape(left @ right, (*(shape_a[i] for i in kept_a), *(shape_b[i] for i in kept_b)))
+
+
+@composed(np.kron)
+def kron(a: Array, b: Array) -> Array:
+    n = max(_ndim(a), _ndim(b))
+    shape_a, shape_b = ((1,) * (n - _ndim(x)) + np.shape(x) for x in (a, b))
+    left = np.reshape(a, sum(((k, 1) for k in shape_a), ()))
+    right = np.reshape(b, sum(((1, k) for k in shape_b), ()))
+    return np.reshape(left * right, tuple(j * k for j, k in zip(shape_a, shape_b, strict=True)))
+
+
+@composed(np.cross, np.linalg.cross)
+def cross(a: Array, b: Array) -> Array:
+    x, y = ([v[..., i] for i in range(3)] for v in (a, b))
+    return np.stack([x[i] * y[j] - x[j] * y[i] for i, j in ((1, 2), (2, 0), (0, 1))], -1)
+
+
+@composed(np.convolve)
+def convolve(a: Array, v: Array, mode: str = "full") -> Array:
+    n, m = len(a), len(v)
+    places = np.add.outer(np.arange(n), np.arange(m))
+    products = outer(a, v)
+    full = scatter(products, np.zeros(n + m - 1, products.dtype), index=places)
+    shorter, longer = min(n, m), max(n, m)
+    start, length = {"full": (0, n + m - 1), "same": ((shorter - 1) // 2, longer), "valid": (shorter - 1, longer - shorter + 1)}[mode]
+    return full[start : start + length]
+
+
+@composed(np.polyval)
+def polyval(p: Array, x: Array) -> Array:
+    y = 0.0 * x
+    for i in range(len(p)):
+        y = y * x + p[i]
+    return y
+
+
+@composed(np.linspace)
+def linspace(start: Array, stop: Array, num: int = 50, endpoint: bool = True) -> Array:
+    steps = np.linspace(0.0, 1.0, num, endpoint).astype(np.result_type(start, stop))
+    steps = np.reshape(steps, (-1,) + (1,) * max(_ndim(start), _ndim(stop)))
+    return start * (1 - steps) + stop * steps
+
+
+@composed(np.einsum)
+def einsum(subscripts: str, *operands: Array) -> Array:
+    """Pair by pair: each pair is a bilinear contraction, and what belongs to one operand alone is done before."""
+    if not isinstance(subscripts, str):
+        raise NoRuleError('np.einsum of tensors takes the form np.einsum("ij,jk->ik", a, b)')
+    letters, result = _einsum_letters(subscripts, operands)
+    arrays = list(operands)
+    for k, (a, names) in enumerate(zip(arrays, letters, strict=True)):
+        arrays[k], letters[k] = _einsum_alone(a, names, set(result).union(*letters[:k], *letters[k + 1 :]))
+    while len(arrays) > 1:
+        a, b, *rest = arrays
+        p, q, *others = letters
+        needed = set(result).union(*others)
+        merged = "".join(c for c in dict.fromkeys(p + q) if c in needed)
+        a, p = _einsum_alone(a, p, needed | set(q))
+        b, q = _einsum_alone(b, q, needed | set(p))
+        arrays, letters = [contract(a, b, spec=f"{p},{q}->{merged}"), *rest], [merged, *others]
+    return np.transpose(arrays[0], [letters[0].index(c) for c in result])
+
+
+def _einsum_letters(subscripts: str, operands: Sequence[Array]) -> tuple[list[str], str]:
+    """Letters for every axis, ``...`` and the implied result written out, and axes of length 1 that are broadcast left out."""
+    left, arrow, right = subscripts.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(operands):
+        raise ValueError(f"einsum {subscripts!r} names {len(terms)} operands; got {len(operands)}")
+    fresh = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in subscripts]
+    extra = [_ndim(a) - len(t.replace("...", "")) if "..." in t else 0 for t, a in zip(terms, operands, strict=True)]
+    dots = fresh[: max(extra, default=0)]
+    full = [t.replace("...", "".join(dots[len(dots) - n :])) for t, n in zip(terms, extra, strict=True)]
+    if not arrow:
+        once = sorted(c for c in set(left) - set(".,") if left.count(c) == 1)
+        right = "..." * ("..." in left) + "".join(once)
+    for t, a in zip(full, operands, strict=True):
+        if len(t) != _ndim(a):
+            raise ValueError(f"einsum {subscripts!r} names {len(t)} axes for an operand of shape {np.shape(a)}")
+    return full, right.replace("...", "".join(dots))
+
+
+def _einsum_alone(a: Array, names: str, elsewhere: set[str]) -> tuple[Array, str]:
+    """What concerns one operand alone: diagonals of repeated letters, and sums over letters that occur nowhere else."""
+    while len(set(names)) < len(names):
+        c = next(c for c in names if names.count(c) > 1)
+        i = names.index(c)
+        j = names.index(c, i + 1)
+        a = diagonal(a, 0, i, j)
+        names = names[:i] + names[i + 1 : j] + names[j + 1 :] + c
+    solo = tuple(i for i, c in enumerate(names) if c not in elsewhere)
+    if solo:
+        a, names = np.sum(a, axis=solo), "".join(c for c in names if c in elsewhere)
+    return a, names
+
+
+# -- linear algebra --------------------------------------------------------------------------------------------------
+
+
+@composed(np.linalg.solve)
+def linalg_solve(a: Array, b: Array) -> Array:
+    return solve(a, np.reshape(b, (-1, 1)))[..., 0] if _ndim(b) == 1 else solve(a, b)
+
+
+@composed(np.linalg.slogdet)
+def slogdet(a: Array) -> tuple[Array, Array]:
+    return np.linalg.slogdet(a.raw if isinstance(a, Tensor) else a)[0], log_abs_det(a)
+
+
+@composed(np.linalg.norm)
+def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:  # noqa: A002  (NumPy's name)
+    pair = axis if isinstance(axis, tuple) and len(axis) == 2 else (0, 1) if axis is None and x.ndim == 2 else None
+    if ord is None or (ord == 2 and pair is None) or (ord == "fro" and pair is not None):
+        return l2_norm(x, axis=axis, keepdims=keepdims)
+    if pair is not None:
+        if ord not in (1, -1, math.inf, -math.inf):
+            raise NoRuleError(f"np.linalg.norm of a matrix takes ord None, 'fro', 1, -1, inf and -inf on tensors; got {ord!r}")
+        inside, outside = (pair[0], pair[1]) if abs(ord) == 1 else (pair[1], pair[0])
+        pick = np.max if ord > 0 else np.min
+        y = pick(np.sum(np.abs(x), axis=inside, keepdims=True), axis=outside, keepdims=True)
+        return y if keepdims else squeeze(y, pair)
+    if abs(ord) == math.inf:
+        return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
+    return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+
+
+@composed(np.linalg.matrix_power)
+def matrix_power(a: Array, n: int) -> Array:
+    if n < 0:
+        return matrix_power(np.linalg.inv(a), -n)
+    if n == 0:
+        return a * 0.0 + np.eye(a.shape[-1], dtype=a.dtype)
+    y = None
+    while n:
+        if n % 2:
+            y = a if y is None else y @ a
+        n //= 2
+        a = a @ a if n else a
+    return y
+
+
+@composed(np.linalg.multi_dot)
+def multi_dot(arrays: Sequence[Array]) -> Array:
+    y = arrays[0]
+    for a in arrays[1:]:
+        y = y @ a
+    return y
+
+
+for _ufunc in [f for f in list(RULES) if isinstance(f, np.ufunc) and f.nin == 2]:
+
+    def _outer(a: Array, b: Array, ufunc: Any = _ufunc) -> Array:
+        return ufunc(np.reshape(a, np.shape(a) + (1,) * _ndim(b)), b)
+
+    composed((_ufunc, "outer"))(_outer)
