@@ -127,7 +127,7 @@ class Rule:
         inputs = tuple(named.pop(name) for name in names[:n])
         defaults = dict(self.signature)
         params = {
-            name: tuple(value) if isinstance(value, list) else value  # a list of axes stays the caller's to change
+            name: value[:] if isinstance(value, list) else value  # a list of axes stays the caller's to change
             for name, value in named.items()
             if name in self.options and value is not defaults.get(name)
         }
