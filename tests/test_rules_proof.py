@@ -27,18 +27,58 @@ SPOKEN = {  # NumPy's name -> SymPy's expression, where the names differ
     np.positive: lambda x: x,
     np.square: lambda x: x**2,
     functions.sigmoid: lambda x: 1 / (1 + sympy.exp(-x)),
+    np.float_power: lambda a, b: a**b,
+    np.reciprocal: lambda x: 1 / x,
+    np.cbrt: lambda x: x ** sympy.Rational(1, 3),
+    np.hypot: lambda a, b: sympy.sqrt(a**2 + b**2),
+    np.exp2: lambda x: 2**x,
+    np.expm1: lambda x: sympy.exp(x) - 1,
+    np.log2: lambda x: sympy.log(x) / sympy.log(2),
+    np.log10: lambda x: sympy.log(x) / sympy.log(10),
+    np.log1p: lambda x: sympy.log(1 + x),
+    np.logaddexp: lambda a, b: sympy.log(sympy.exp(a) + sympy.exp(b)),
+    np.logaddexp2: lambda a, b: sympy.log(2**a + 2**b) / sympy.log(2),
+    np.arctan2: lambda a, b: sympy.atan(a / b),
+    np.deg2rad: lambda x: x * sympy.pi / 180,
+    np.radians: lambda x: x * sympy.pi / 180,
+    np.rad2deg: lambda x: x * 180 / sympy.pi,
+    np.degrees: lambda x: x * 180 / sympy.pi,
+    functions.softplus: lambda x: sympy.log(1 + sympy.exp(x)),
+    functions.silu: lambda x: x / (1 + sympy.exp(-x)),
+    functions.gelu: lambda x: x * (1 + sympy.erf(x / sympy.sqrt(2))) / 2,
     np.not_equal: lambda a, b: 1,  # of symbols, which stand for general values
     np.equal: lambda a, b: 0,
 }
 
 
+CHOICES = {  # piecewise, or a series: differences and mutants stand for the proof
+    np.remainder,
+    np.fmod,
+    np.absolute,
+    np.fabs,
+    np.copysign,
+    np.maximum,
+    np.minimum,
+    np.fmax,
+    np.fmin,
+    np.where,
+    np.sinc,
+    functions.sinc_derivative,
+    functions.clamp,
+    functions.relu,
+    functions.leaky_relu,
+    functions.elu,
+}
+SMOOTH = [r for r in ladder.rules("pointwise") if r.function not in CHOICES]
+
+
 def spoken(function: Any) -> Any:
-    return SPOKEN.get(function) or getattr(sympy, function.__name__)
+    return SPOKEN.get(function) or getattr(sympy, function.__name__.replace("arc", "a"))
 
 
 def in_sympy(e: Expression, names: dict[str, Any]) -> Any:
     if e.function is None:
-        return names[e.name] if e.name else sympy.nsimplify(e.value)
+        return names[e.name] if e.name else sympy.nsimplify(e.value, rational=True)
     return spoken(e.function)(*[in_sympy(x, names) for x in e.operands])
 
 
@@ -48,19 +88,32 @@ def prove(rule: Rule) -> None:
     for i, argument in enumerate(rule.arguments):
         line = rule.derivative(i, symbol("g"), [symbol(a) for a in rule.arguments], symbol("y"), {})
         difference = in_sympy(line, names) - names["g"] * sympy.diff(names["y"], names[argument])
-        if sympy.simplify(difference) != 0:  # not simplified to zero: compare fifty digits before giving up
+        simple = rule.function in {
+            np.add,
+            np.subtract,
+            np.multiply,
+            np.divide,
+            np.power,
+            np.exp,
+            np.log,
+            np.sqrt,
+            np.square,
+            np.tanh,
+            functions.sigmoid,
+        }
+        if not simple or sympy.simplify(difference) != 0:  # SymPy may not see it: compare numbers before giving up
             for seed in range(3):
                 at = {s: sympy.Rational(7 * seed + 3 * k + 5, 11) for k, s in enumerate(sorted(difference.free_symbols, key=str))}
-                value = difference.subs(at).evalf(50)
-                assert abs(value) < sympy.Float("1e-40"), f"{rule.name} by {argument}: the rule says {line}"
+                value = sympy.N(difference, 30, subs=at)  # a constant of the rule, such as log(2), has sixteen digits
+                assert abs(value) < 1e-12, f"{rule.name} by {argument}: the rule says {line}"
 
 
-@pytest.mark.parametrize("rule", ladder.rules("pointwise"), ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", SMOOTH, ids=lambda r: r.name)
 def test_pointwise_rule_is_proved(rule: Rule) -> None:
     prove(rule)
 
 
-@pytest.mark.parametrize("rule", ladder.rules("pointwise"), ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", SMOOTH, ids=lambda r: r.name)
 def test_the_proof_rejects_a_wrong_factor(rule: Rule) -> None:
     wrong = Rule(
         rule.kind, rule.function, {a: altered(f, lambda gx: 1.0003 * gx) for a, f in zip(rule.arguments, rule.formulas, strict=True)}

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp.rule import Rule
+from tinygrad_bp.rule import RULES, Rule
 
 Show = Callable[["Expression"], str]
 
@@ -51,6 +51,9 @@ class Expression:
         return apply(ufunc, *args)
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Expression:
+        rule = RULES.get(function)
+        if rule is not None and len(rule.arguments) > 1:  # such as np.where
+            return self.__apply_rule__(rule, args, kwargs)
         return _call(function, tuple(map(lift, args[:1])), dict(enumerate(args[1:])) | kwargs)
 
     def __apply_rule__(self, rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Expression:
@@ -110,6 +113,9 @@ class Expression:
 
     def __gt__(self, other: Any) -> Expression:
         return apply(np.greater, self, other)
+
+    def __and__(self, other: Any) -> Expression:
+        return apply(np.logical_and, self, other)
 
     def __le__(self, other: Any) -> Expression:
         return apply(np.less_equal, self, other)
