@@ -26,6 +26,7 @@ MAY_READ = {
     "engine": {"errors", "functions", "rule", "tensor"},
     "rules": {"errors", "functions", "rule", "tensor", "engine"},
     "compositions": CORE,
+    "operators": CORE,
     "nn": CORE,
     "optim": CORE | {"nn"},
     "expression": {"errors", "functions", "rule"},
@@ -36,7 +37,7 @@ MAY_READ = {
     "compile": READABLE,
     "worked": {"public", "errors"},  # exceptions are public: users catch them
     "__main__": {"public", "errors", "worked"},
-    "__init__": CORE | {"compositions", "nn", "optim"},  # the readers only by name, when they are first used
+    "__init__": CORE | {"compositions", "operators", "nn", "optim"},  # the readers only by name, when they are first used
 }
 
 # Tensor.backward runs the engine, which stands above it: the one arrow that points up, and only while it runs.

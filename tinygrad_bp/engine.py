@@ -1,4 +1,4 @@
-"""The two sweeps over a recorded graph, and the operators on functions that are built on them.
+"""The two sweeps over a recorded graph.
 
 ``pull`` is reverse mode, newest node first; ``push`` is forward mode, oldest first. Creation order is a
 topological order, so both are loops: there is no recursion, and a chain of a million nodes is as good as any.
@@ -6,7 +6,7 @@ topological order, so both are loops: there is no recursion, and a chain of a mi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -15,9 +15,8 @@ import numpy as np
 from tinygrad_bp.errors import GraphError, InPlaceError, RuleError, ShapeError
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.rule import RESULT, Rule
-from tinygrad_bp.tensor import Changes, Tensor, enable_grad, record, shares_memory, views
+from tinygrad_bp.tensor import Changes, Tensor, record, shares_memory, views
 
-Function = Callable[..., Any]
 FREED = Rule("general", lambda: None, {})  # stands in the nodes of a graph that was freed
 
 
@@ -170,131 +169,3 @@ def _tangent(t: Tensor, incoming: list[Tensor | None]) -> Tensor:
             parts.append(next(g for node, g in pull(formula(t, u), v, recorded=True) if node is u))
     total = sum(parts[1:], parts[0])
     return total if total.shape == t.shape else np.broadcast_to(total, t.shape)  # type: ignore[return-value]
-
-
-# -- operators on functions --------------------------------------------------------------------------------------------
-
-
-def _leaf(x: Any) -> Tensor:
-    """The argument as a tensor of its own, linked to the caller's graph where there is one."""
-    if isinstance(x, Tensor) and x.tracked:
-        return +x
-    return Tensor(x, requires_grad=True)
-
-
-def _call(f: Function, args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> tuple[Tensor, list[Tensor]]:
-    """Run ``f`` with the chosen arguments tracked: (its result, the tracked arguments)."""
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    if not all(-len(args) <= i < len(args) for i in numbers):
-        raise TypeError(f"argnums={argnums} asks for an argument that a call with {len(args)} does not have")
-    with enable_grad():
-        leaves = {i % len(args): _leaf(args[i]) for i in numbers}
-        output = f(*[leaves.get(i, x) for i, x in enumerate(args)])
-    if not isinstance(output, Tensor):
-        raise GraphError(
-            f"the function returned {type(output).__name__}, not a Tensor, so nothing is known about how it depends on its arguments. "
-            "Use NumPy functions on the arguments themselves, without .item(), .numpy() or float()"
-        )
-    return output, [leaves[i % len(args)] for i in numbers]
-
-
-def _linked(output: Tensor, leaves: list[Tensor]) -> bool:
-    """Whether a tracked tensor other than the arguments stands behind the output: an enclosing derivative's."""
-    own = {t.serial for t in leaves}
-    return output.tracked and any(t.rule is None and t.serial not in own for t in order(output))
-
-
-def _cotangents(output: Tensor, seed: Tensor, leaves: list[Tensor]) -> list[Tensor]:
-    """The cotangents of the arguments, recorded where an enclosing derivative will want theirs."""
-    found: dict[int, Any] = {}
-    if output.tracked:
-        recorded = seed.tracked or _linked(output, leaves)
-        wanted = {t.serial for t in leaves}
-        found = {t.serial: g for t, g in pull(output, seed if recorded else seed.raw, recorded) if t.serial in wanted}
-    return [_as_tensor(found.get(t.serial, np.zeros_like(t.raw))) for t in leaves]
-
-
-def _as_tensor(x: Any, dtype: Any = None) -> Tensor:
-    if isinstance(x, Tensor):
-        return x if dtype in (None, x.dtype) else x.astype(dtype)
-    return Tensor(x, dtype=dtype)
-
-
-def _give(t: Tensor, args: tuple[Any, ...], linked: bool) -> Any:
-    """What a caller gets: tensors where there were tensors or an enclosing derivative, otherwise arrays."""
-    if linked:
-        return t
-    copy = t.detach()
-    return copy if any(isinstance(x, Tensor) for x in args) else copy.raw[()]
-
-
-def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-    """``(y, pullback)``: the value f(*args), and the function v -> (v^T dy/dx for each argument x).
-
-    >>> y, pullback = vjp(lambda x: x * x, np.array([1.0, 2.0]))
-    >>> pullback(np.array([1.0, 10.0]))
-    (array([ 2., 40.]),)
-    """
-    output, leaves = _call(f, args, tuple(range(len(args))))
-    linked = _linked(output, leaves)
-
-    def pullback(v: Any) -> tuple[Any, ...]:
-        seed = _as_tensor(v, output.dtype)
-        if seed.shape != output.shape:
-            raise ShapeError(f"the result has shape {output.shape}, and so must the cotangent; it has {seed.shape}")
-        return tuple(_give(g, (*args, v), linked or seed.tracked) for g in _cotangents(output, seed, leaves))
-
-    return _give(output, args, linked), pullback
-
-
-def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
-    """The function ``(*args) -> (f(*args), gradient)`` of a scalar function f.
-
-    >>> value, gradient = value_and_grad(lambda x: x**3)(2.0)
-    >>> print(value, gradient)
-    8.0 12.0
-    """
-
-    def evaluate(*args: Any) -> tuple[Any, Any]:
-        output, leaves = _call(f, args, argnums)
-        if output.size != 1:
-            raise GraphError(f"the function returned shape {output.shape}; a gradient is that of a scalar. Take np.sum, or use jacobian")
-        linked = _linked(output, leaves)
-        grads = [_give(g, args, linked) for g in _cotangents(output, Tensor(np.ones_like(output.raw)), leaves)]
-        return _give(output, args, linked), grads[0] if isinstance(argnums, int) else tuple(grads)
-
-    return evaluate
-
-
-def grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
-    """The gradient of a scalar function, as a function of the same arguments; nests to any order.
-
-    ``argnums``: which argument to differentiate, or a tuple of them, for a tuple of gradients.
-
-    >>> print(grad(grad(grad(lambda x: x**4)))(2.0))
-    48.0
-    """
-    evaluate = value_and_grad(f, argnums)
-    return lambda *args: evaluate(*args)[1]
-
-
-def jvp(f: Function, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-    """``(f(*primals), dy)``: forward mode, the derivative of f along the direction ``tangents``.
-
-    >>> value, tangent = jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
-    >>> print(value, tangent)
-    6.0 23.0
-    """
-    if len(primals) != len(tangents):
-        raise ShapeError(f"jvp needs a tangent for each of the {len(primals)} arguments; got {len(tangents)}")
-    output, leaves = _call(f, primals, tuple(range(len(primals))))
-    given = [_as_tensor(v, x.dtype) for x, v in zip(leaves, tangents, strict=True)]
-    for x, v in zip(leaves, given, strict=True):
-        if x.shape != v.shape:
-            raise ShapeError(f"a tangent has the shape of its argument, {x.shape}; got {v.shape}")
-    with enable_grad():
-        tangent = push(output, {x.serial: v for x, v in zip(leaves, given, strict=True)})
-    linked = _linked(output, leaves) or any(v.tracked for v in given)
-    if tangent is None:
-        tangent = Tensor(np.zeros_like(output.raw))
-    return _give(output, primals, linked), _give(tangent, (*primals, *tangents), linked)
