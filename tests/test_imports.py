@@ -33,7 +33,7 @@ MAY_READ = {
     "program": CORE | {"expression"},
     "draw": READABLE,
     "explain": READABLE,
-    "check": READABLE,
+    "check": READABLE | {"operators"},
     "compile": READABLE,
     "worked": {"public", "errors"},  # exceptions are public: users catch them
     "__main__": {"public", "errors", "worked"},

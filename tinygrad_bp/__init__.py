@@ -14,14 +14,16 @@ from tinygrad_bp.tensor import Tensor, enable_grad, no_grad
 __version__ = "0.1.0"
 __all__ = [
     "Program", "Tensor", "bilinear", "check", "composed", "constant", "draw", "elu", "enable_grad", "erf", "explain", "gelu",
-    "general", "grad", "hessian", "hvp", "jacobian", "jvp", "leaky_relu", "linear", "log_softmax", "logsumexp", "nn", "no_grad",
-    "optim", "pointwise", "relu", "sigmoid", "silu", "softmax", "softplus", "value_and_grad", "vjp", "worked",
+    "general", "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "leaky_relu", "linear", "log_softmax", "logsumexp", "nn",
+    "no_grad", "optim", "pointwise", "relu", "sigmoid", "silu", "softmax", "softplus", "value_and_grad", "vjp", "worked",
 ]  # fmt: skip
 del _compositions
 
 
 def __getattr__(name: str) -> Any:
     """What draws, explains and checks is imported when it is first used."""
+    if name == "gradcheck":
+        return importlib.import_module(f"{__name__}.check").gradcheck
     if name not in ("Program", "check", "draw", "explain", "nn", "optim", "worked"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{name.lower()}")

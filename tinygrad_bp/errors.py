@@ -40,5 +40,20 @@ class NameLookupError(TinygradError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class GradcheckError(TinygradError, AssertionError):
+    """Autograd and finite differences disagree, or cannot be compared.
+
+    Where one derivative is wrong: which ``input`` by number, its ``element``, that of the ``output`` (``None`` for a
+    combination or a scalar), and ``expected``, ``got`` and ``ratio`` = got / expected.
+    """
+
+    input: int | None = None
+    element: tuple[int, ...] | None = None
+    output: tuple[int, ...] | None = None
+    expected: float | None = None
+    got: float | None = None
+    ratio: float | None = None
+
+
 class LayoutError(TinygradError, RuntimeError):
     """The program that lays out pictures is missing, failed or cannot write the format."""

@@ -9,9 +9,10 @@ import sys
 import types
 from typing import Any
 
+from tinygrad_bp.check.gradcheck import gradcheck
 from tinygrad_bp.check.report import Report, Row, check
 
-__all__ = ["Report", "Row", "check"]
+__all__ = ["Report", "Row", "check", "gradcheck"]
 
 
 class _Callable(types.ModuleType):
