@@ -15,7 +15,7 @@ ALL = [e for _, e in inspect.getmembers(errors, inspect.isclass) if issubclass(e
 def test_errors_are_builtin_ones_too(error: type[errors.TinygradError]) -> None:
     assert error.__doc__
     if error is not errors.TinygradError:
-        assert issubclass(error, (ValueError, TypeError, RuntimeError, KeyError, AssertionError))
+        assert issubclass(error, (ValueError, TypeError, RuntimeError, KeyError, AssertionError, ArithmeticError))
 
 
 def test_a_lookup_error_prints_its_message_and_not_the_repr_of_it() -> None:

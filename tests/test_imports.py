@@ -15,15 +15,16 @@ import tinygrad_bp
 PACKAGE = Path(tinygrad_bp.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-CORE = {"errors", "functions", "rule", "tensor", "engine", "rules"}
+CORE = {"anomaly", "errors", "functions", "rule", "tensor", "engine", "rules"}
 READABLE = CORE | {"nn", "optim", "expression", "program"}  # what a reader of the Program may know
 
 MAY_READ = {
     "errors": set(),
     "functions": {"errors"},
     "rule": {"errors"},
-    "tensor": {"errors", "rule"},
-    "engine": {"errors", "functions", "rule", "tensor"},
+    "anomaly": {"errors"},
+    "tensor": {"anomaly", "errors", "rule"},
+    "engine": {"anomaly", "errors", "functions", "rule", "tensor"},
     "rules": {"errors", "functions", "rule", "tensor", "engine"},
     "compositions": CORE,
     "operators": CORE,

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from tinygrad_bp import compositions as _compositions  # declares, with rules, the table of derivatives
+from tinygrad_bp.anomaly import detect_anomaly
 from tinygrad_bp.operators import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tinygrad_bp.rule import bilinear, composed, constant, general, linear, pointwise
 from tinygrad_bp.rules import elu, erf, gelu, leaky_relu, log_softmax, logsumexp, relu, sigmoid, silu, softmax, softplus
@@ -13,9 +14,9 @@ from tinygrad_bp.tensor import Tensor, enable_grad, no_grad
 
 __version__ = "0.1.0"
 __all__ = [
-    "Program", "Tensor", "bilinear", "check", "composed", "constant", "draw", "elu", "enable_grad", "erf", "explain", "gelu",
-    "general", "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "leaky_relu", "linear", "log_softmax", "logsumexp", "nn",
-    "no_grad", "optim", "pointwise", "relu", "sigmoid", "silu", "softmax", "softplus", "value_and_grad", "vjp", "worked",
+    "Program", "Tensor", "bilinear", "check", "composed", "constant", "detect_anomaly", "draw", "elu", "enable_grad", "erf", "explain", "gelu", "general",
+    "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "leaky_relu", "linear", "log_softmax", "logsumexp", "nn", "no_grad",
+    "optim", "pointwise", "relu", "sigmoid", "silu", "softmax", "softplus", "value_and_grad", "vjp", "worked",
 ]  # fmt: skip
 del _compositions
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_bp.anomaly import detect_anomaly, recorded_by, watch_backward
 from tinygrad_bp.errors import GraphError, InPlaceError, RuleError, ShapeError
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.rule import RESULT, Rule
@@ -59,13 +60,21 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
                 try:
                     gx = project(formula(t, g), x, t)
                 except Exception as error:
-                    argument = rule.arguments[(rule.recorded if recorded else rule.pulls).index(formula)]
-                    error.add_note(f"This happened in the derivative of {rule.name} with respect to {argument}.")
+                    error.add_note(f"This happened in {_derivative(t, formula, x)}, recorded by {recorded_by(t.serial)}.")
                     raise
+                if detect_anomaly.running:
+                    watch_backward(_derivative(t, formula, x), g, gx, t.serial)
                 s = x.serial
                 cotangents[s] = cotangents[s] + gx if s in cotangents else gx
         if free:
             t.rule, t.inputs, t.arrays, t.params = FREED, (), (), None
+
+
+def _derivative(t: Tensor, formula: Any, x: Tensor) -> str:
+    """What messages call a formula in action."""
+    assert t.rule is not None
+    place = (t.rule.pulls if formula in t.rule.pulls else t.rule.recorded).index(formula)
+    return f"the derivative of {t.rule.name} with respect to {t.rule.arguments[place]} ({x.label()})"
 
 
 def project(g: Any, x: Tensor, node: Tensor) -> Any:

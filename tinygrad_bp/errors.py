@@ -33,6 +33,10 @@ class InPlaceError(TinygradError, RuntimeError):
     """Values that the backward pass needs were overwritten after the forward pass read them."""
 
 
+class AnomalyError(TinygradError, FloatingPointError):
+    """An operation made a NaN or an infinity; raised inside ``detect_anomaly()``."""
+
+
 class NameLookupError(TinygradError, KeyError):
     """A name that the graph does not have."""
 

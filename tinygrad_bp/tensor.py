@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from tinygrad_bp.anomaly import detect_anomaly, watch_forward
 from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, RuleError, ShapeError, TinygradError
 from tinygrad_bp.rule import COMPOSED, RULES, Rule
 
@@ -180,7 +181,13 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
         view = rule.kind == "linear" and shares_memory(raw, arrays[0])
         t.inputs, t.arrays = (inputs[:1], arrays[:1]) if view else ((), ())
     t.serial = next_serial()
+    if detect_anomaly.running:
+        watch_forward(f"the result of {rule.name}({', '.join(map(_operand, inputs))})", arrays, raw, t.serial)
     return t
+
+
+def _operand(x: Any) -> str:
+    return x.label() if isinstance(x, Tensor) else _describe(x)
 
 
 def _private(x: Any) -> Any:
