@@ -1,4 +1,8 @@
-"""A stand-in for the array of a GPU library: it computes, but refuses to meet NumPy arrays or to become one."""
+"""A stand-in for the array of a GPU library: it computes, but refuses to meet NumPy arrays or to become one.
+
+What else it refuses is what CuPy refuses: the methods of ufuncs, such as ``np.add.at``, and ``np.reshape(a, shape=...)``,
+where its name for the argument is ``newshape``. It comes to the host only through ``.get()``.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,9 @@ class FakeArray(np.lib.mixins.NDArrayOperatorsMixin):
         raise TypeError("a FakeArray was converted to a NumPy array")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(x, np.ndarray | list) for x in (args[:1] + args[2:] if method == "at" else args)):
+        if any(isinstance(x, np.ndarray | list) for x in args):
             raise TypeError(f"{ufunc.__name__}: a FakeArray met a NumPy array")
-        if method == "__call__" and not all(isinstance(x, FakeArray | np.generic | float | int) for x in args):
+        if method != "__call__" or not all(isinstance(x, FakeArray | np.generic | float | int) for x in args):
             return NotImplemented
         return wrap(getattr(ufunc, method)(*unwrap(args), **unwrap(kwargs)))
 
@@ -32,6 +36,8 @@ class FakeArray(np.lib.mixins.NDArrayOperatorsMixin):
             raise TypeError(f"{function.__name__}: a FakeArray met a NumPy array")
         if not all(issubclass(t, FakeArray) for t in types):
             return NotImplemented
+        if function is np.reshape and "shape" in kwargs:
+            raise TypeError("reshape() got an unexpected keyword argument 'shape'")
         return wrap(function(*unwrap(args), **unwrap(kwargs)))
 
     def __getitem__(self, index: Any) -> Any:
@@ -42,6 +48,12 @@ class FakeArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def copy(self) -> FakeArray:
         return FakeArray(self.host)
+
+    def reshape(self, *shape: Any) -> FakeArray:
+        return FakeArray(self.host.reshape(*shape))
+
+    def get(self) -> Any:
+        return self.host.copy()
 
     def item(self) -> Any:
         return self.host.item()

@@ -38,7 +38,7 @@ def _ndim(x: Any) -> int:
 def concatenate(arrays: Sequence[Array], axis: int | None = 0) -> Array:
     if axis is None:
         return concatenate([np.ravel(a) for a in arrays])
-    arrays = tuple(a if isinstance(a, Tensor) else np.asarray(a) for a in arrays)
+    arrays = tuple(map(_array, arrays))
     axis = _axis(axis, _ndim(arrays[0]))
     bounds = (0, *np.cumsum([a.shape[axis] for a in arrays]).tolist())
     return record(join(len(arrays)), arrays, {"axis": axis, "bounds": bounds})
@@ -62,6 +62,11 @@ def atleast_2d(*arrays: Array) -> Any:
 @composed(np.atleast_3d)
 def atleast_3d(*arrays: Array) -> Any:
     return _each(lambda a: a if _ndim(a) >= 3 else np.reshape(a, (*np.shape(a), 1) if _ndim(a) == 2 else (1, -1, 1)), arrays)
+
+
+def _array(x: Any) -> Array:
+    """An array of whatever library, or a list as NumPy's."""
+    return x if hasattr(x, "shape") else np.asarray(x)
 
 
 def _each(f: Any, arrays: Sequence[Array]) -> Any:
@@ -192,7 +197,7 @@ def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
 def pad(array: Array, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Array:
     width = tuple(map(tuple, np.broadcast_to(np.asarray(pad_width), (array.ndim, 2)).tolist()))
     if mode == "constant":
-        return pad_zeros(array, width=width) + np.pad(np.zeros(array.shape, array.dtype), width, constant_values=constant_values)
+        return pad_zeros(array, width=width) + np.pad(np.zeros_like(array), width, constant_values=constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise NoRuleError(f"np.pad of a tensor takes the modes constant, edge, reflect, symmetric and wrap; got {mode!r}")
     for axis, (n, w) in enumerate(zip(array.shape, width, strict=True)):
@@ -219,9 +224,16 @@ def copy(a: Array) -> Array:
     return +a
 
 
-@composed(np.conjugate, np.real, np.nan_to_num)
+@composed(np.conjugate, np.real)
 def real(a: Array) -> Array:
-    return np.where(np.isnan(a), 0.0, a) if np.any(np.isnan(a)) else +a
+    return +a
+
+
+@composed(np.nan_to_num)
+def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Array:
+    largest = float(np.finfo(x.dtype).max)
+    low, high = -largest if neginf is None else neginf, largest if posinf is None else posinf
+    return np.where(np.isnan(x), nan, np.where(x == math.inf, high, np.where(x == -math.inf, low, x)))
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
@@ -231,14 +243,14 @@ def real(a: Array) -> Array:
 def take(a: Array, indices: Any, axis: int | None = None) -> Array:
     if axis is None:
         return ravel(a)[indices]
-    return a[(slice(None),) * _axis(axis, a.ndim) + (np.asarray(indices),)]
+    return a[(slice(None),) * _axis(axis, a.ndim) + (_array(indices),)]
 
 
 @composed(np.take_along_axis)
 def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
     if axis is None:
         arr, axis = ravel(arr), 0
-    indices = np.asarray(indices)
+    indices = _array(indices)
     grid = list(np.ogrid[tuple(map(slice, indices.shape))])
     grid[axis] = indices
     return arr[tuple(grid)]
@@ -273,7 +285,7 @@ def diag(v: Array, k: int = 0) -> Array:
     if v.ndim == 2:
         return diagonal(v, k)
     n, i = v.shape[0] + abs(k), np.arange(v.shape[0])
-    return scatter(v, np.zeros((n, n), v.dtype), index=(i - min(k, 0), i + max(k, 0)))
+    return scatter(v, np.zeros_like(v, shape=(n, n)), index=(i - min(k, 0), i + max(k, 0)))
 
 
 @composed(np.diagflat)
@@ -283,8 +295,7 @@ def diagflat(v: Array, k: int = 0) -> Array:
 
 def _below(m: Array, k: int) -> Array:
     """Where a matrix lies on or below its k-th diagonal."""
-    n, p = m.shape[-2:]
-    return np.tri(n, p, k, dtype=bool)
+    return np.tril(np.ones_like(m, bool), k)
 
 
 @composed(np.tril)
@@ -521,7 +532,7 @@ def convolve(a: Array, v: Array, mode: str = "full") -> Array:
     n, m = len(a), len(v)
     places = np.add.outer(np.arange(n), np.arange(m))
     products = outer(a, v)
-    full = scatter(products, np.zeros(n + m - 1, products.dtype), index=places)
+    full = scatter(products, np.zeros_like(products, shape=(n + m - 1,)), index=places)
     shorter, longer = min(n, m), max(n, m)
     start, length = {"full": (0, n + m - 1), "same": ((shorter - 1) // 2, longer), "valid": (shorter - 1, longer - shorter + 1)}[mode]
     return full[start : start + length]

@@ -49,6 +49,8 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
 
 def erf(x: Array) -> Array:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x: the C library's, element by element."""
+    if hasattr(x, "map_blocks"):  # dask: later, and where each block is
+        return x.map_blocks(erf, dtype=x.dtype)
     return np.vectorize(math.erf, otypes=[float])(x).astype(x.dtype) if hasattr(x, "dtype") else math.erf(x)
 
 
@@ -110,9 +112,56 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
 
 def scatter(values: Array, like: Array, *, index: Any) -> Array:
     """Zeros of the shape of ``like`` with ``values`` added at ``index``: the transpose of indexing."""
+    if not isinstance(like, np.ndarray | np.generic):
+        return scatter_by_taking(values, like, index)
     result = np.zeros_like(like)
     np.add.at(result, index, values)
     return result
+
+
+def scatter_by_taking(values: Array, like: Array, index: Any) -> Array:
+    """The same for libraries without ``np.add.at``, such as dask and CuPy: axis by axis where the index goes by axes."""
+    entries = [e.get() if hasattr(e, "get") else e for e in (index if isinstance(index, tuple) else (index,))]
+    arrays = [np.asarray(e) for e in entries if not isinstance(e, _BASIC)]
+    joint = len(arrays) > 1 or any(a.ndim != 1 for a in arrays) or (arrays and any(isinstance(e, int | np.integer) for e in entries))
+    if joint:  # the positions of several axes belong together: one long axis
+        places = np.arange(math.prod(like.shape)).reshape(like.shape)[tuple(entries)]
+        return np.reshape(spread(np.reshape(values, (-1,)), 0, math.prod(like.shape), places.ravel()), like.shape)
+    each = [np.atleast_1d(np.arange(n)[e]) for n, e in zip(like.shape, _by_axes(entries, like.ndim), strict=True)]
+    values = np.reshape(values, tuple(map(len, each)))
+    for axis, (n, places) in enumerate(zip(like.shape, each, strict=True)):
+        values = spread(values, axis, n, places)
+    return values
+
+
+_BASIC = int | np.integer | slice | type(None) | type(...)
+
+
+def _by_axes(entries: list[Any], ndim: int) -> list[Any]:
+    """What an index says about each axis, with ``...`` and what is left out at the end written out."""
+    given = [e for e in entries if e is not None]
+    gap = next((i for i, e in enumerate(given) if e is ...), len(given))
+    before, after = given[:gap], given[gap + 1 :]
+    return [*before, *[slice(None)] * (ndim - len(before) - len(after)), *after]
+
+
+def spread(values: Array, axis: int, n: int, places: Any) -> Array:
+    """Zeros of length ``n`` along one axis, with the i-th slice of ``values`` added at ``places[i]``.
+
+    Each place takes what goes to it, or a slice of zeros; where several slices go to one place, in several rounds.
+    """
+    if np.array_equal(places, np.arange(n)):
+        return values
+    order = np.argsort(places, kind="stable")
+    places = places[order]
+    turn = np.arange(len(places)) - np.searchsorted(places, places)  # 0 for the first slice that goes to a place, then 1 ...
+    zero = np.zeros_like(values, shape=(*values.shape[:axis], 1, *values.shape[axis + 1 :]))
+    padded, rounds = np.concatenate([values, zero], axis), []
+    for k in range(turn.max(initial=0) + 1):
+        source = np.full(n, len(places))
+        source[places[turn == k]] = order[turn == k]
+        rounds.append(padded[(slice(None),) * axis + (source,)])
+    return sum(rounds[1:], rounds[0])
 
 
 def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
@@ -178,6 +227,11 @@ def inverse(axes: Any) -> Any:
         return None
     axes = np.atleast_1d(axes)
     return tuple(np.argsort(axes % max(axes.size, 1)).tolist())
+
+
+def opposite(shift: Any) -> Any:
+    """The shift back, or shifts where there are several; dask tells the two apart."""
+    return tuple(-s for s in shift) if isinstance(shift, tuple | list) else -shift
 
 
 def share(g: Array, a: Array, y: Array, axis: Any, keepdims: bool) -> Array:

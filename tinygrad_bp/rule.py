@@ -37,11 +37,13 @@ class Rule:
     the same line on its tensors, so that the derivative is itself recorded. Both are specialised here, once.
     """
 
-    __slots__ = ("__weakref__", "arguments", "formulas", "function", "kind", "name", "options", "pulls", "reads", "recorded", "signature")
+    __slots__ = (
+        "__weakref__", "arguments", "formulas", "function", "kind", "name", "options", "pulls", "reads", "recorded", "run", "signature",
+    )  # fmt: skip
 
     def __init__(self, kind: Kind, function: Callable[..., Any], formulas: Mapping[str, Formula | None]) -> None:
         self.kind = kind
-        self.function = function
+        self.function = self.run = function  # the engine calls run, where a rule needs another way to the same result
         self.name = getattr(function, "__name__", repr(function))
         self.arguments = tuple(formulas)
         self.formulas = tuple(formulas.values())

@@ -19,6 +19,7 @@ from tinygrad_bp.functions import (
     count,
     expand,
     inverse,
+    opposite,
     row,
     rows,
     share,
@@ -26,7 +27,7 @@ from tinygrad_bp.functions import (
     swap,
     turned,
 )
-from tinygrad_bp.rule import Rule, bilinear, constant, general, linear, pointwise
+from tinygrad_bp.rule import RULES, Rule, bilinear, constant, general, linear, pointwise
 from tinygrad_bp.tensor import cast, take
 
 # -- arithmetic ----------------------------------------------------------------------------------------------------
@@ -159,13 +160,14 @@ general(np.linalg.cholesky, a=cholesky_pullback)
 
 # -- shapes --------------------------------------------------------------------------------------------------------
 linear(np.reshape, a=lambda g, a, *, shape: np.reshape(g, a.shape))
+RULES[np.reshape].run = lambda a, *, shape: a.reshape(shape)  # the method: CuPy's function calls the shape newshape, dask's wants a tuple
 linear(np.transpose, a=lambda g, *, axes=None: np.transpose(g, inverse(axes)))
 linear(np.swapaxes, a=lambda g, *, axis1, axis2: np.swapaxes(g, axis1, axis2))
 linear(np.expand_dims, a=lambda g, a, *, axis: np.reshape(g, a.shape))
 linear(np.broadcast_to, array=lambda g, array, *, shape: sum_to(g, array.shape))
 
 linear(np.flip, m=lambda g, *, axis=None: np.flip(g, axis))
-linear(np.roll, a=lambda g, *, shift, axis=None: np.roll(g, tuple(-np.atleast_1d(shift)), axis))
+linear(np.roll, a=lambda g, *, shift, axis=None: np.roll(g, opposite(shift), axis))
 pad_zeros = linear(
     functions.pad_zeros, x=lambda g, x, *, width: g[tuple(slice(w[0], w[0] + n) for w, n in zip(width, x.shape, strict=True))]
 )

@@ -154,7 +154,7 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
             arrays.append(x)
             foreign = foreign or x.__class__ not in SCALARS
     try:
-        raw = rule.function(*arrays, **params) if params else rule.function(*arrays)
+        raw = rule.run(*arrays, **params) if params else rule.run(*arrays)
     except TinygradError:
         raise
     except (ValueError, TypeError, IndexError) as error:
@@ -231,7 +231,13 @@ def cast(x: Array, *, dtype: Any) -> Array:
 
 def take(x: Array, *, index: Any) -> Array:
     """``x[index]``, the function behind indexing."""
-    return x[index]
+    y = x[index]
+    if not isinstance(y, np.ndarray) and y.size != y.size:  # nan: dask counts the chosen elements only when it computes them
+        raise ShapeError(
+            "how many elements this mask chooses is unknown before it is computed, and no gradient can go back through "
+            "a result of unknown shape. Write np.where(mask, x, 0.0) instead"
+        )
+    return y
 
 
 def _operator(function: Any, reflected: bool = False) -> Any:
@@ -418,7 +424,8 @@ class Tensor:
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy of the values as a NumPy array, tracked or not."""
-        return np.array(self.raw)
+        host = getattr(self.raw, "get", None)  # CuPy leaves the GPU only when asked by this name
+        return np.array(self.raw if host is None else host())
 
     def detach(self) -> Tensor:
         """A copy of the values without history."""
