@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ContextDecorator
@@ -96,6 +97,7 @@ class Changes:
 
     latest = 0
     exposed: ClassVar[dict[int, tuple[weakref.ref[Tensor], int]]] = {}
+    lock = threading.RLock()  # a look and a replacement of .data in two threads must not interleave
 
     @classmethod
     def note(cls, t: Tensor) -> None:
@@ -109,16 +111,17 @@ class Changes:
     @classmethod
     def look(cls, tensors: Iterable[Any]) -> None:
         """Notice writes through arrays that ``.data`` handed out."""
-        for t in (base for x in tensors for base in views(x)):
-            ref, before = cls.exposed.get(t.serial, (None, 0))
-            if ref is None:
-                continue
-            now = hash(t.raw.tobytes())
-            if now != before:
-                cls.note(t)
-                cls.exposed[t.serial] = ref, now
-            if sys.getrefcount(t.raw) <= 2:  # the slot and this call: nobody else can write any more
-                cls.exposed.pop(t.serial, None)
+        with cls.lock:
+            for t in (base for x in tensors for base in views(x)):
+                ref, before = cls.exposed.get(t.serial, (None, 0))
+                if ref is None:
+                    continue
+                now = hash(t.raw.tobytes())
+                if now != before:
+                    cls.note(t)
+                    cls.exposed[t.serial] = ref, now
+                if sys.getrefcount(t.raw) <= 2:  # the slot and this call: nobody else can write any more
+                    cls.exposed.pop(t.serial, None)
 
     @classmethod
     def look_everywhere(cls) -> None:
@@ -319,10 +322,11 @@ class Tensor:
         raw = _as_data(value, self.raw.dtype, self.tracked)  # a copy: the caller's array stays the caller's
         if raw.shape != self.raw.shape:
             raise ShapeError(f"{self.label()} has shape {self.raw.shape}; its data cannot become an array of shape {raw.shape}")
-        self.raw = raw
-        Changes.note(self)
-        if Changes.exposed.pop(self.serial, None):  # somebody may have written to the old array, or will: t.data -= 1
-            self.spoiled = self.changed
+        with Changes.lock:
+            self.raw = raw
+            Changes.note(self)
+            if Changes.exposed.pop(self.serial, None):  # somebody may have written to the old array, or will: t.data -= 1
+                self.spoiled = self.changed
 
     @property
     def grad(self) -> Tensor | None:
