@@ -266,7 +266,7 @@ def extract(condition: Any, arr: Array) -> Array:
     return ravel(arr)[np.flatnonzero(condition)]
 
 
-@composed(np.diagonal, np.linalg.diagonal)
+@composed(np.diagonal)
 def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     a = moveaxis(a, (axis1, axis2), (-2, -1))
     n, m = a.shape[-2:]
@@ -278,6 +278,17 @@ def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array
 @composed(np.trace)
 def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     return np.sum(diagonal(a, offset, axis1, axis2), axis=-1)
+
+
+@composed(np.linalg.diagonal)
+def linalg_diagonal(x: Array, offset: int = 0) -> Array:
+    """Of each matrix in a stack: the last two axes, where ``np.diagonal`` takes the first two."""
+    return diagonal(x, offset, -2, -1)
+
+
+@composed(np.linalg.trace)
+def linalg_trace(x: Array, offset: int = 0) -> Array:
+    return np.sum(linalg_diagonal(x, offset), axis=-1)
 
 
 @composed(np.diag)
@@ -392,7 +403,7 @@ def prod(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return _kept(y[..., 0] if y.shape[-1] else np.ones(y.shape[:-1], y.dtype), a, axis, keepdims)
 
 
-@composed(np.cumprod, (np.multiply, "accumulate"))
+@composed(np.cumprod)
 def cumprod(a: Array, axis: int | None = None) -> Array:
     """Products over windows of doubling length: right at zeros too."""
     if axis is None:
@@ -412,6 +423,11 @@ def cumsum(a: Array, axis: int | None = None) -> Array:
 @composed((np.add, "accumulate"))
 def add_accumulate(array: Array, axis: int = 0) -> Array:
     return np.cumsum(array, axis=axis)
+
+
+@composed((np.multiply, "accumulate"))
+def multiply_accumulate(array: Array, axis: int = 0) -> Array:
+    return cumprod(array, axis)
 
 
 @composed(np.var)

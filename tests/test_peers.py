@@ -1,0 +1,483 @@
+"""The same programs on PyTorch and JAX, in float64: values, gradients, second derivatives, conventions, training.
+
+Run with ``pytest -m peers``; without PyTorch or JAX the comparisons with it are skipped. Where a peer has decided
+otherwise at a tie or a kink, the test states both decisions and the reason for ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_bp as tg
+from tests.ladder import rules
+from tinygrad_bp import functions, nn, optim
+from tinygrad_bp.errors import DtypeError
+from tinygrad_bp.rule import COMPOSED
+from tinygrad_bp.rules import affine
+from tinygrad_bp.tensor import cast, take
+
+pytestmark = pytest.mark.peers
+
+
+def installed(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+torch, jax = installed("torch"), installed("jax")
+if jax:
+    jax.config.update("jax_enable_x64", True)
+    jnp = importlib.import_module("jax.numpy")
+with_torch = pytest.mark.skipif(torch is None, reason="PyTorch is not installed: pip install torch")
+with_jax = pytest.mark.skipif(jax is None, reason="JAX is not installed: pip install jax")
+
+rng = np.random.default_rng(0)
+
+
+def r(*shape: int) -> Any:
+    return rng.normal(size=shape)
+
+
+def pos(*shape: int) -> Any:
+    return rng.uniform(0.5, 2.0, shape)
+
+
+def unit(*shape: int) -> Any:
+    return rng.uniform(-0.9, 0.9, shape)
+
+
+def spd(n: int, *stack: int) -> Any:
+    a = r(*stack, n, n)
+    return a @ np.swapaxes(a, -1, -2) + n * np.eye(n)
+
+
+# -- the table of calls ----------------------------------------------------------------------------------------------
+
+
+def named(module: Any, path: str) -> Any:
+    for part in path.split("."):
+        module = getattr(module, part)
+    return module
+
+
+@dataclass
+class Call:
+    """One function at one point, in three spellings; ``None`` where the library does not have it."""
+
+    function: Any
+    ours: Callable[..., Any]
+    torch: Callable[..., Any] | None
+    jax: Callable[..., Any] | None
+    arrays: Sequence[Any]
+
+    def __str__(self) -> str:
+        names = [x if isinstance(x, str) else x.__name__ for x in (self.function if isinstance(self.function, tuple) else (self.function,))]
+        return f"{'.'.join(names)}-{'-'.join('x'.join(map(str, np.shape(a))) for a in self.arrays)}"
+
+
+def call(path: str, *arrays: Any, numpy: Any = None, torch: Any = "", jax: Any = "") -> Call:
+    """``numpy(np, *arrays)`` in NumPy's names, which are JAX's too; ``torch(torch, *arrays)``, or another name there.
+
+    Without them, the function of that name is called with the arrays alone.
+    """
+    plain = numpy or (lambda module, *xs: named(module, path)(*xs))
+    there = torch if callable(torch) or torch is None else (lambda t, *xs: named(t, torch or path)(*xs))
+    method = path.rpartition(".")
+    function = (named(np, method[0]), method[2]) if method[0] and hasattr(named(np, method[0]), "reduce") else named(np, path)
+    return Call(
+        function,
+        lambda *xs: plain(np, *xs),
+        there and (lambda *xs: there(globals()["torch"], *xs)),
+        None if jax is None else (lambda *xs: (plain if jax == "" else jax)(jnp, *xs)),
+        [np.asarray(a, float) for a in arrays],
+    )
+
+
+def own(function: Any, *arrays: Any, ours: Any = None, torch: Any = None, jax: Any = None) -> Call:
+    """A function of this package's; ``torch`` and ``jax`` get their module first."""
+    return Call(
+        function,
+        ours or function,
+        torch and (lambda *xs: torch(globals()["torch"], *xs)),
+        jax and (lambda *xs: jax(globals()["jax"], *xs)),
+        [np.asarray(a, float) for a in arrays],
+    )
+
+
+A, B = [0, 1], [1, 0]
+CALLS = [
+    # arithmetic, broadcast both ways
+    *[call(f, r(2, 3), r(3)) for f in ("add", "subtract", "multiply")],
+    call("divide", r(2, 1), pos(1, 3)),
+    call("power", pos(2, 3), r(3), torch="pow"),
+    call("power", r(4), numpy=lambda np, x: np.power(x, 3), torch=lambda t, x: t.pow(x, 3)),
+    call("float_power", pos(3), r(3)),
+    call("remainder", r(3), [0.7, -0.3, 2.0]),
+    call("fmod", r(3), [0.7, -0.3, 2.0]),
+    *[call(f, r(2, 3)) for f in ("negative", "positive", "square", "exp", "exp2", "expm1", "sin", "cos", "arctan", "sinh", "cosh", "tanh")],
+    *[call(f, pos(3)) for f in ("reciprocal", "sqrt", "log", "log2", "log10", "log1p")],
+    call("cbrt", pos(3), torch=lambda t, x: t.pow(x, 1 / 3)),
+    call("hypot", r(3), r(2, 1)),
+    call("logaddexp", r(2, 3), r(3)),
+    call("logaddexp2", r(2, 3), r(3)),
+    *[call(f, unit(3)) for f in ("tan", "arcsin", "arccos", "arctanh")],
+    call("arcsinh", r(3)),
+    call("arccosh", 1 + pos(3)),
+    call("arctan2", r(2, 3), r(3)),
+    *[call(f, r(3)) for f in ("deg2rad", "rad2deg")],
+    call("radians", r(3), torch="deg2rad"),
+    call("degrees", r(3), torch="rad2deg"),
+    call("sinc", [0.3, 0.5, 1.0, -2.7, 5.0]),
+    call("absolute", r(3)),
+    call("fabs", r(3), torch="abs"),
+    call("copysign", r(3), numpy=lambda np, x: np.copysign(x, -1.0), torch=lambda t, x: t.copysign(x, -1.0)),
+    *[call(f, r(2, 3), r(3)) for f in ("maximum", "minimum", "fmax", "fmin")],
+    call(
+        "where",
+        r(3, 3),
+        r(3),
+        numpy=lambda np, a, b: np.where(np.eye(3) > 0, a, b),
+        torch=lambda t, a, b: t.where(t.eye(3) > 0, a, b),
+    ),
+    call("clip", r(3, 3), numpy=lambda np, a: np.clip(a, -0.5, 0.5), torch=lambda t, a: t.clip(a, -0.5, 0.5)),
+    call("clip", r(3, 3), -pos(3), pos(3)),
+    call(
+        "select",
+        r(3, 3),
+        r(3, 3),
+        numpy=lambda np, a, b: np.select([np.eye(3) > 0, np.tri(3) > 0], [a, b]),
+        torch=lambda t, a, b: t.where(t.eye(3) > 0, a, t.where(t.ones(3, 3).tril() > 0, b, 0.0)),
+    ),
+    call("nan_to_num", r(3)),
+    call("conjugate", r(3), torch="conj"),
+    call("real", r(3)),
+    call("copy", r(3), torch="clone"),
+    # activations
+    own(tg.sigmoid, [-40.0, -2.0, 0.0, 0.5, 40.0], torch=lambda t, x: t.sigmoid(x), jax=lambda j, x: j.nn.sigmoid(x)),
+    own(tg.softplus, [-40.0, -2.0, 0.0, 0.5, 40.0], torch=lambda t, x: t.nn.functional.softplus(x, threshold=50), jax=lambda j, x: j.nn.softplus(x)),  # noqa: E501
+    own(tg.relu, r(5), torch=lambda t, x: t.relu(x), jax=lambda j, x: j.nn.relu(x)),
+    own(tg.leaky_relu, r(5), torch=lambda t, x: t.nn.functional.leaky_relu(x), jax=lambda j, x: j.nn.leaky_relu(x)),
+    own(
+        tg.leaky_relu,
+        r(5),
+        ours=lambda x: tg.leaky_relu(x, slope=0.3),
+        torch=lambda t, x: t.nn.functional.leaky_relu(x, 0.3),
+        jax=lambda j, x: j.nn.leaky_relu(x, 0.3),
+    ),
+    own(tg.elu, r(5), torch=lambda t, x: t.nn.functional.elu(x), jax=lambda j, x: j.nn.elu(x)),
+    own(
+        tg.elu,
+        r(5),
+        ours=lambda x: tg.elu(x, alpha=0.7),
+        torch=lambda t, x: t.nn.functional.elu(x, 0.7),
+        jax=lambda j, x: j.nn.elu(x, 0.7),
+    ),
+    own(tg.erf, r(5), torch=lambda t, x: t.erf(x), jax=lambda j, x: j.scipy.special.erf(x)),
+    own(tg.gelu, r(5), torch=lambda t, x: t.nn.functional.gelu(x), jax=lambda j, x: j.nn.gelu(x, approximate=False)),
+    own(tg.silu, r(5), torch=lambda t, x: t.nn.functional.silu(x), jax=lambda j, x: j.nn.silu(x)),
+    own(tg.softmax, r(2, 3), torch=lambda t, x: t.softmax(x, -1), jax=lambda j, x: j.nn.softmax(x)),
+    own(tg.softmax, r(2, 3), ours=lambda x: tg.softmax(x, 0), torch=lambda t, x: t.softmax(x, 0), jax=lambda j, x: j.nn.softmax(x, 0)),
+    own(tg.log_softmax, 300 * r(2, 3), torch=lambda t, x: t.log_softmax(x, -1), jax=lambda j, x: j.nn.log_softmax(x)),
+    own(
+        tg.logsumexp,
+        r(2, 3, 2),
+        ours=lambda x: tg.logsumexp(x, (0, 2), True),
+        torch=lambda t, x: t.logsumexp(x, (0, 2), True),
+        jax=lambda j, x: j.nn.logsumexp(x, (0, 2), keepdims=True),
+    ),
+    own(tg.logsumexp, r(4), torch=lambda t, x: t.logsumexp(x, 0), jax=lambda j, x: j.nn.logsumexp(x)),
+    # reductions
+    *[call(f, r(2, 3)) for f in ("sum", "mean", "prod")],
+    *[
+        call(f, r(2, 3, 4), numpy=lambda np, a, f=f: named(np, f)(a, (0, 2)), torch=lambda t, a, f=f: named(t, f)(a, (0, 2)))
+        for f in ("sum", "mean")
+    ],
+    call("sum", r(2, 3), numpy=lambda np, a: np.sum(a, -1, keepdims=True), torch=lambda t, a: t.sum(a, -1, keepdim=True)),
+    call("prod", r(3, 4), numpy=lambda np, a: np.prod(a, 1), torch=lambda t, a: t.prod(a, 1)),
+    call("prod", [[2.0, 0.0, 3.0], [0.0, 0.0, 1.0]], numpy=lambda np, a: np.prod(a, 1), torch=lambda t, a: t.prod(a, 1)),
+    *[call(f, r(3, 3)) for f in ("max", "min", "amax", "amin")],
+    *[call(f, r(3, 3), numpy=lambda np, a, f=f: named(np, f)(a, 1), torch=lambda t, a, f=f: named(t, f)(a, 1)) for f in ("amax", "amin")],
+    call("var", r(3, 3), torch=lambda t, a: t.var(a, correction=0)),
+    call("var", r(3, 3), numpy=lambda np, a: np.var(a, 0, ddof=1), torch=lambda t, a: t.var(a, 0, correction=1)),
+    call("std", r(3, 3), numpy=lambda np, a: np.std(a, (0, 1), keepdims=True), torch=lambda t, a: t.std(a, (0, 1), correction=0, keepdim=True)),  # noqa: E501
+    call("median", r(3, 3)),
+    call("median", r(3, 4), numpy=lambda np, a: np.median(a, 1), torch=lambda t, a: t.quantile(a, 0.5, 1)),
+    call("average", r(3, 3), torch="mean"),
+    call("average", r(3, 2), pos(3), numpy=lambda np, a, w: np.average(a, 0, weights=w), torch=lambda t, a, w: w @ a / w.sum()),
+    call("ptp", r(3, 3), torch=lambda t, a: t.amax(a) - t.amin(a)),
+    call("nansum", [1.0, np.nan, 2.0]),
+    call("nanmean", [1.0, np.nan, 2.0]),
+    call("cumsum", r(5, 2), numpy=lambda np, a: np.cumsum(a, 0), torch=lambda t, a: t.cumsum(a, 0)),
+    call("cumsum", r(2, 3), torch=lambda t, a: t.cumsum(a.reshape(-1), 0)),
+    call("cumprod", r(5, 2), numpy=lambda np, a: np.cumprod(a, 0), torch=lambda t, a: t.cumprod(a, 0)),
+    call("cumprod", [1.5, 0.0, 3.0, 0.0, 2.0], torch=lambda t, a: t.cumprod(a, 0)),
+    call("diff", r(3, 5)),
+    call("diff", r(4, 2), numpy=lambda np, a: np.diff(a, 2, 0), torch=lambda t, a: t.diff(a, 2, 0)),
+    call("trapezoid", r(2, 4), np.sort(r(4))),
+    call("trapezoid", r(4)),
+    call("add.reduce", r(3, 3), torch=lambda t, a: t.sum(a, 0)),
+    call("multiply.reduce", r(3, 3), torch=lambda t, a: t.prod(a, 0)),
+    call("maximum.reduce", r(3, 3), torch=lambda t, a: t.amax(a, 0)),
+    call("minimum.reduce", r(3, 3), torch=lambda t, a: t.amin(a, 0)),
+    call("add.accumulate", r(3, 2), torch=lambda t, a: t.cumsum(a, 0)),
+    call("multiply.accumulate", r(3, 2), torch=lambda t, a: t.cumprod(a, 0)),
+    call("add.outer", r(3), r(2), torch=lambda t, a, b: a[:, None] + b),
+    call("multiply.outer", r(3), r(2), torch="outer"),
+    # order
+    call("sort", r(3, 4), torch=lambda t, a: t.sort(a).values),
+    call("sort", r(3, 4), numpy=lambda np, a: np.sort(a, 0), torch=lambda t, a: t.sort(a, 0).values),
+    call("partition", r(6), numpy=lambda np, a: np.partition(a, 2)[2], torch=lambda t, a: t.kthvalue(a, 3).values),
+    # products
+    call("matmul", r(2, 3), r(3, 4)),
+    call("matmul", r(3), r(3)),
+    call("matmul", r(3), r(5, 3, 4)),
+    call("matmul", r(5, 2, 3), r(3)),
+    call("matmul", r(2, 1, 2, 3), r(5, 3, 4)),
+    call("dot", r(3), r(3)),
+    call("dot", r(2, 3), r(3, 2), torch="matmul"),
+    call("dot", r(2, 3), r(4, 3, 2), torch=lambda t, a, b: t.tensordot(a, b, ([1], [1]))),
+    call("vdot", r(3), r(3)),
+    call("inner", r(2, 3), r(4, 3)),
+    call("outer", r(2), r(3)),
+    call("linalg.outer", r(2), r(3), torch="outer"),
+    call("tensordot", r(2, 3, 4), r(3, 4, 5)),
+    call("tensordot", r(2, 3, 4), r(3, 2, 5), numpy=lambda np, a, b: np.tensordot(a, b, (A, B)), torch=lambda t, a, b: t.tensordot(a, b, (A, B))),  # noqa: E501
+    call("linalg.tensordot", r(2, 3, 4), r(3, 4, 5), torch="tensordot"),
+    call("kron", r(2, 3), r(2, 2)),
+    call("kron", r(3), r(2, 2)),
+    call("cross", r(4, 3), r(4, 3), torch="linalg.cross"),
+    call("linalg.cross", r(3), r(3)),
+    *[
+        call("einsum", *arrays, numpy=lambda np, *a, s=s: np.einsum(s, *a), torch=lambda t, *a, s=s: t.einsum(s, *a))
+        for s, *arrays in [
+            ("ij,jk->ik", r(2, 3), r(3, 4)),
+            ("ij,jk,kl", r(2, 3), r(3, 4), r(4, 2)),
+            ("ii->i", r(3, 3)),
+            ("ii", r(3, 3)),
+            ("...ij,...jk->...ik", r(5, 2, 3), r(3, 4)),
+            ("ij,kl->k", r(2, 3), r(3, 4)),
+            ("iij,jk->ik", r(2, 2, 3), r(3, 4)),
+        ]
+    ],
+    *[
+        call(
+            "convolve",
+            r(5),
+            r(3),
+            numpy=lambda np, a, b, m=m: np.convolve(a, b, m),
+            torch=lambda t, a, b, p=p: t.nn.functional.conv1d(a[None, None], b.flip(0)[None, None], padding=p)[0, 0],
+        )
+        for m, p in (("full", 2), ("same", 1), ("valid", 0))
+    ],
+    call("polyval", r(4), r(3), torch=lambda t, p, x: sum(p[i] * x ** (3 - i) for i in range(4))),
+    call("linspace", r(), r(), numpy=lambda np, a, b: np.linspace(a, b, 4), torch=lambda t, a, b: a + (b - a) * t.arange(4) / 3),
+    # shapes
+    *[
+        call(f, *arrays, numpy=lambda np, a, f=f, n=n: named(np, f)(a, *n), torch=lambda t, a, g=g or f, n=n: named(t, g)(a, *n))
+        for f, g, n, *arrays in [
+            ("reshape", "", ((3, 2),), r(2, 3)),
+            ("transpose", "permute", ((2, 0, 1),), r(2, 3, 4)),
+            ("swapaxes", "", (0, 2), r(2, 3, 4)),
+            ("moveaxis", "", (0, -1), r(2, 3, 4)),
+            ("expand_dims", "unsqueeze", (1,), r(2, 3)),
+            ("squeeze", "", (1,), r(2, 1, 3)),
+            ("broadcast_to", "", ((2, 3),), r(3)),
+            ("flip", "", ((0, 1),), r(2, 3)),
+            ("roll", "", ((1, 2), (0, 1)), r(2, 3)),
+            ("rot90", "", (3,), r(2, 3)),
+            ("tile", "", ((2, 1, 3),), r(2, 3)),
+            ("repeat", "repeat_interleave", (2,), r(3)),
+            ("tril", "", (-1,), r(2, 3, 4)),
+            ("triu", "", (1,), r(3, 3)),
+            ("diag", "", (1,), r(3, 3)),
+            ("diag", "", (-1,), r(3)),
+            ("diagonal", "", (1, 2, 0), r(3, 2, 4)),
+        ]
+    ],
+    *[call(f, r(2, 3)) for f in ("ravel", "fliplr", "flipud", "diagonal", "atleast_1d", "atleast_3d")],
+    call("atleast_2d", r(3)),
+    call("matrix_transpose", r(2, 3, 4), torch=lambda t, a: a.mT),
+    call("linalg.matrix_transpose", r(2, 3, 4), torch=lambda t, a: a.mT),
+    call("linalg.diagonal", r(2, 3, 3), torch=lambda t, a: t.diagonal(a, 0, -2, -1)),
+    call("trace", r(3, 3)),
+    call("trace", r(2, 3, 4), numpy=lambda np, a: np.trace(a, 1, 1, 2), torch=lambda t, a: t.diagonal(a, 1, 1, 2).sum(-1)),
+    call("linalg.trace", r(2, 3, 3), torch=lambda t, a: t.diagonal(a, 0, -2, -1).sum(-1)),
+    call("diagflat", r(2, 2)),
+    call("rollaxis", r(2, 3, 4), numpy=lambda np, a: np.rollaxis(a, 2), torch=lambda t, a: a.permute(2, 0, 1)),
+    call("pad", r(2, 3), numpy=lambda np, a: np.pad(a, ((1, 2), (0, 1)), constant_values=3.0), torch=lambda t, a: t.nn.functional.pad(a, (0, 1, 1, 2), value=3.0)),  # noqa: E501
+    *[
+        call(
+            "pad",
+            r(4),
+            numpy=lambda np, a, m=m: np.pad(a, (1, 2), mode=m),
+            torch=lambda t, a, m=p: t.nn.functional.pad(a[None, None], (1, 2), mode=m)[0, 0],
+        )
+        for m, p in (("edge", "replicate"), ("reflect", "reflect"), ("wrap", "circular"))
+    ],
+    # joining and splitting
+    *[
+        call(f, *arrays, numpy=lambda np, *a, f=f, n=n: named(np, f)(a, *n), torch=lambda t, *a, f=f, n=n: named(t, f)(a, *n))
+        for f, n, *arrays in [
+            ("concatenate", (1,), r(2, 3), r(2, 2)),
+            ("stack", (-1,), r(2, 3), r(2, 3)),
+            ("vstack", (), r(3), r(2, 3)),
+            ("hstack", (), r(3), r(2)),
+            ("dstack", (), r(3), r(3)),
+            ("column_stack", (), r(3), r(3, 2)),
+        ]
+    ],
+    call("append", r(3), r(2, 2), torch=lambda t, a, b: t.cat([a, b.reshape(-1)])),
+    call("broadcast_arrays", r(3), r(2, 1), numpy=lambda np, a, b: np.broadcast_arrays(a, b)[0], torch=lambda t, a, b: t.broadcast_tensors(a, b)[0]),  # noqa: E501
+    call("meshgrid", r(3), r(2), numpy=lambda np, a, b: np.meshgrid(a, b)[0], torch=lambda t, a, b: t.meshgrid(a, b, indexing="xy")[0]),
+    call("array_split", r(7), numpy=lambda np, a: np.array_split(a, 3)[1], torch=lambda t, a: t.tensor_split(a, 3)[1]),
+    call("split", r(4, 2), numpy=lambda np, a: np.split(a, [1, 3])[1], torch=lambda t, a: t.tensor_split(a, [1, 3])[1]),
+    *[
+        call(f, r(4, 2, 2), numpy=lambda np, a, f=f: named(np, f)(a, 2)[1], torch=lambda t, a, f=f: named(t, f)(a, 2)[1])
+        for f in ("hsplit", "vsplit", "dsplit")
+    ],
+    # parts
+    call("take", r(2, 3), numpy=lambda np, a: np.take(a, np.array([0, 0, 5])), torch=lambda t, a: t.take(a, t.tensor([0, 0, 5]))),
+    call("take_along_axis", r(2, 3), numpy=lambda np, a: np.take_along_axis(a, np.array([[0, 2], [1, 1]]), 1), torch=lambda t, a: t.gather(a, 1, t.tensor([[0, 2], [1, 1]]))),  # noqa: E501
+    call("compress", r(2, 3), numpy=lambda np, a: np.compress(np.array([True, False, True]), a, 1), torch=lambda t, a: a[:, [0, 2]], jax=lambda j, a: a[:, np.array([0, 2])]),
+    call("extract", r(2, 2), numpy=lambda np, a: np.extract(np.eye(2) > 0, a), torch=lambda t, a: a[t.eye(2) > 0], jax=lambda j, a: a[np.eye(2) > 0]),
+    # linear algebra
+    call("linalg.inv", spd(3)),
+    call("linalg.det", r(2, 3, 3)),
+    call("linalg.slogdet", r(3, 3), numpy=lambda np, a: np.linalg.slogdet(a)[1], torch=lambda t, a: t.linalg.slogdet(a)[1]),
+    call("linalg.solve", spd(3), r(3)),
+    call("linalg.solve", spd(3, 2), r(2, 3, 2)),
+    call("linalg.matrix_power", spd(3), numpy=lambda np, a: np.linalg.matrix_power(a, -2), torch=lambda t, a: t.linalg.matrix_power(a, -2)),
+    call("linalg.matrix_power", r(3, 3), numpy=lambda np, a: np.linalg.matrix_power(a, 5), torch=lambda t, a: t.linalg.matrix_power(a, 5)),
+    call("linalg.multi_dot", r(2, 3), r(3, 4), r(4, 2), numpy=lambda np, *a: np.linalg.multi_dot(a), torch=lambda t, *a: t.linalg.multi_dot(a)),  # noqa: E501
+    # NumPy's cholesky reads the lower triangle; the peers symmetrise, so the comparison is on a symmetrised argument
+    call("linalg.cholesky", spd(3, 2), numpy=lambda np, a: np.linalg.cholesky((a + np.swapaxes(a, -1, -2)) / 2), torch=lambda t, a: t.linalg.cholesky((a + a.mT) / 2)),  # noqa: E501
+    *[
+        call("linalg.norm", a, numpy=lambda np, a, o=o, x=x: np.linalg.norm(a, o, x), torch=lambda t, a, o=o, x=x: t.linalg.norm(a, o, x))
+        for a, o, x in [
+            (r(4), None, None),
+            (r(3, 2), "fro", None),
+            (r(3, 2), 1, None),
+            (r(3, 2), -np.inf, None),
+            (r(4), 3, None),
+            (r(4), np.inf, None),
+            (r(3, 2), None, 1),
+            (r(2, 3, 4), 1, (0, 2)),
+        ]
+    ],
+    own(take, r(2, 3), ours=lambda a: a[1, 1:], torch=lambda t, a: a[1, 1:], jax=lambda j, a: a[1, 1:]),
+    own(take, r(4), ours=lambda a: a[[0, 0, 3]], torch=lambda t, a: a[[0, 0, 3]], jax=lambda j, a: a[np.array([0, 0, 3])]),
+    own(take, r(2, 3), ours=lambda a: a[None, ..., 1], torch=lambda t, a: a[None, ..., 1], jax=lambda j, a: a[None, ..., 1]),
+    own(
+        functions.linear,
+        r(5, 3),
+        r(2, 3),
+        r(2),
+        ours=affine,
+        torch=lambda t, *a: t.nn.functional.linear(*a),
+        jax=lambda j, x, w, b: x @ w.T + b,
+    ),
+]
+
+INSIDE = {  # rules that no one calls by name, and the call above that reaches each
+    functions.scatter: "a[[0, 0, 3]], twice differentiated",
+    functions.sinc_derivative: "sinc",
+    functions.clamp: "clip",
+    functions.contract: "einsum",
+    functions.cumulate: "cumsum",
+    functions.l2_norm: "linalg.norm",
+    functions.log_abs_det: "linalg.slogdet",
+    functions.pad_zeros: "pad",
+    functions.solve: "linalg.solve",
+    cast: "no derivative of its own",
+}
+
+
+def test_every_function_is_compared() -> None:
+    """A new rule or composition needs a call above, so that it meets the peers."""
+    compared = {f for c in CALLS for f in (c.function, getattr(c.function, "__wrapped__", None))}
+    known = {rule.function for rule in rules()} | {f for f in COMPOSED if not (isinstance(f, tuple) and f[1] == "outer")}
+    ours = {f for f in known if getattr(f, "__module__", "").startswith(("numpy", "tinygrad_bp")) or isinstance(f, np.ufunc | tuple)}
+    assert {str(f) for f in ours - compared - INSIDE.keys()} == set()
+
+
+# -- values, gradients, second derivatives ---------------------------------------------------------------------------
+
+
+@dataclass
+class Results:
+    """y = f(x), the gradients of <u, y>, and those of the gradients along v: Hessian-vector products."""
+
+    value: Any
+    gradients: list[Any]
+    products: list[Any]
+
+
+def dot(us: Any, vs: Any) -> Any:
+    return sum((u * v).sum() for u, v in zip(us, vs, strict=True))
+
+
+def with_us(f: Callable[..., Any], arrays: Any, u: Any, vs: Any) -> Results:
+    slope = tg.grad(lambda *xs: np.sum(f(*xs) * u), tuple(range(len(arrays))))
+    xs = [tg.Tensor(a, requires_grad=True) for a in arrays]
+    gs = slope(*xs)
+    dot(gs, vs).backward() if any(g.requires_grad for g in gs) else None
+    return Results(f(*xs).numpy(), [g.numpy() for g in gs], [np.zeros(x.shape) if x.grad is None else x.grad.numpy() for x in xs])
+
+
+def in_torch(f: Callable[..., Any], arrays: Any, u: Any, vs: Any) -> Results:
+    xs = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y = f(*xs)
+    options = {"allow_unused": True, "materialize_grads": True}
+    gs = torch.autograd.grad((y * torch.tensor(u)).sum(), xs, create_graph=True, **options)
+    s = dot(gs, map(torch.tensor, vs))
+    second = torch.autograd.grad(s, xs, **options) if s.requires_grad else [torch.zeros_like(x) for x in xs]
+    return Results(y.detach().numpy(), [g.detach().numpy() for g in gs], [h.numpy(force=True) for h in second])
+
+
+def in_jax(f: Callable[..., Any], arrays: Any, u: Any, vs: Any) -> Results:
+    slope = jax.grad(lambda *xs: (f(*xs) * u).sum(), tuple(range(len(arrays))))
+    both = jax.jit(lambda *xs: (f(*xs), slope(*xs), jax.grad(lambda *zs: dot(slope(*zs), vs), tuple(range(len(arrays))))(*xs)))
+    y, gs, second = both(*map(jnp.asarray, arrays))
+    return Results(np.asarray(y), list(map(np.asarray, gs)), list(map(np.asarray, second)))
+
+
+def close(ours: Any, theirs: Any, rtol: float) -> None:
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * max(1.0, float(np.max(np.abs(theirs), initial=0.0))))
+
+
+def compare(ours: Results, theirs: Results) -> None:
+    close(ours.value, theirs.value, 1e-13)
+    for a, b in zip(ours.gradients, theirs.gradients, strict=True):
+        close(a, b, 1e-11)
+    for a, b in zip(ours.products, theirs.products, strict=True):
+        close(a, b, 1e-9)
+
+
+def cotangents(c: Call) -> tuple[Any, Any]:
+    draw = np.random.default_rng(3)
+    y = np.asarray(c.ours(*c.arrays))
+    return np.asarray(draw.normal(size=y.shape)), [np.asarray(draw.normal(size=a.shape)) for a in c.arrays]
+
+
+@with_torch
+@pytest.mark.parametrize("c", [c for c in CALLS if c.torch], ids=str)
+def test_torch_agrees(c: Call) -> None:
+    compare(with_us(c.ours, c.arrays, *cotangents(c)), in_torch(c.torch, c.arrays, *cotangents(c)))  # type: ignore[arg-type]
+
+
+@with_jax
+@pytest.mark.parametrize("c", [c for c in CALLS if c.jax], ids=str)
+def test_jax_agrees(c: Call) -> None:
+    compare(with_us(c.ours, c.arrays, *cotangents(c)), in_jax(c.jax, c.arrays, *cotangents(c)))  # type: ignore[arg-type]
