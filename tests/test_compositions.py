@@ -1,0 +1,315 @@
+"""Functions defined by others: their values are NumPy's own, and their derivatives of two orders those of differences."""
+
+import numpy as np
+import pytest
+
+import tinygrad_bp as tg
+from tinygrad_bp import Tensor
+from tinygrad_bp.errors import NoRuleError
+from tinygrad_bp.rule import COMPOSED
+
+rng = np.random.default_rng(0)
+
+
+def r(*shape):
+    return rng.normal(size=shape)
+
+
+def spd(n):
+    a = r(n, n)
+    return a @ a.T + n * np.eye(n)
+
+
+CASES = [
+    (np.concatenate, lambda a, b: np.concatenate([a, b], 1), (r(2, 3), r(2, 2))),
+    (np.concatenate, lambda a, b: np.concatenate([a, b], None), (r(2, 3), r(2, 2))),
+    (np.stack, lambda a, b: np.stack([a, b], -1), (r(2, 3), r(2, 3))),
+    (np.vstack, lambda a, b: np.vstack([a, b]), (r(3), r(2, 3))),
+    (np.hstack, lambda a, b: np.hstack([a, b]), (r(3), r(2))),
+    (np.hstack, lambda a, b: np.hstack([a, b]), (r(2, 3), r(2, 1))),
+    (np.dstack, lambda a, b: np.dstack([a, b]), (r(3), r(3))),
+    (np.column_stack, lambda a, b: np.column_stack([a, b]), (r(3), r(3, 2))),
+    (np.append, np.append, (r(3), r(3, 2))),
+    (np.array_split, lambda a: np.array_split(a, 3, axis=1)[1], (r(2, 7),)),
+    (np.array_split, lambda a: np.array_split(a, [2, 2, 5])[2], (r(7),)),
+    (np.split, lambda a: np.split(a, 2)[1], (r(4, 2),)),
+    (np.hsplit, lambda a: np.hsplit(a, 2)[1], (r(4, 2),)),
+    (np.vsplit, lambda a: np.vsplit(a, 2)[1], (r(4, 2),)),
+    (np.dsplit, lambda a: np.dsplit(a, 2)[1], (r(4, 2, 2),)),
+    (np.ravel, np.ravel, (r(2, 3),)),
+    (np.squeeze, np.squeeze, (r(2, 1, 3, 1),)),
+    (np.squeeze, lambda a: np.squeeze(a, axis=1), (r(2, 1, 3, 1),)),
+    (np.moveaxis, lambda a: np.moveaxis(a, 0, -1), (r(2, 3, 4),)),
+    (np.moveaxis, lambda a: np.moveaxis(a, (0, 1), (-1, 0)), (r(2, 3, 4),)),
+    (np.rollaxis, lambda a: np.rollaxis(a, 2), (r(2, 3, 4),)),
+    (np.matrix_transpose, np.matrix_transpose, (r(2, 3, 4),)),
+    (np.fliplr, np.fliplr, (r(2, 3),)),
+    (np.flipud, np.flipud, (r(2, 3),)),
+    (np.rot90, np.rot90, (r(2, 3),)),
+    (np.rot90, lambda a: np.rot90(a, 3), (r(2, 3),)),
+    (np.rot90, lambda a: np.rot90(a, 1, (1, 2)), (r(2, 3, 4),)),
+    (np.rot90, lambda a: np.rot90(a, -1), (r(2, 3),)),
+    (np.rot90, lambda a: np.rot90(a, 4), (r(2, 3),)),
+    (np.tile, lambda a: np.tile(a, 2), (r(2, 3),)),
+    (np.tile, lambda a: np.tile(a, (2, 1, 3)), (r(2, 3),)),
+    (np.tile, lambda a: np.tile(a, (2,)), (r(2, 3),)),
+    (np.repeat, lambda a: np.repeat(a, 2), (r(2, 3),)),
+    (np.repeat, lambda a: np.repeat(a, [1, 0, 2], axis=1), (r(2, 3),)),
+    (np.pad, lambda a: np.pad(a, 1), (r(2, 3),)),
+    (np.pad, lambda a: np.pad(a, ((1, 2), (0, 1)), constant_values=3.0), (r(2, 3),)),
+    *[(np.pad, lambda a, m=m: np.pad(a, ((1, 2), (2, 1)), mode=m), (r(3, 3),)) for m in ("edge", "reflect", "symmetric", "wrap")],
+    (np.broadcast_arrays, lambda a, b: np.broadcast_arrays(a, b)[0], (r(3), r(2, 1))),
+    (np.meshgrid, lambda a, b: np.meshgrid(a, b)[0], (r(3), r(2))),
+    (np.meshgrid, lambda a, b: np.meshgrid(a, b, indexing="ij")[1], (r(3), r(2))),
+    (np.copy, np.copy, (r(3),)),
+    (np.real, np.real, (r(3),)),
+    (np.take, lambda a: np.take(a, [0, 0, 5]), (r(2, 3),)),
+    (np.take, lambda a: np.take(a, [[0, 0], [1, 2]], axis=1), (r(2, 3),)),
+    (np.take, lambda a: np.take(a, 1, axis=-1), (r(2, 3),)),
+    (np.take_along_axis, lambda a: np.take_along_axis(a, np.array([[0, 2], [1, 1]]), 1), (r(2, 3),)),
+    (np.take_along_axis, lambda a: np.take_along_axis(a, np.array([[0, 1, 1]]), 0), (r(2, 3),)),
+    (np.compress, lambda a: np.compress([True, False, True], a, axis=1), (r(2, 3),)),
+    (np.extract, lambda a: np.extract(np.eye(2) > 0, a), (r(2, 2),)),
+    (np.diagonal, np.diagonal, (r(3, 4),)),
+    (np.diagonal, lambda a: np.diagonal(a, 1, 2, 0), (r(3, 2, 4),)),
+    (np.diagonal, lambda a: np.diagonal(a, -2), (r(3, 4),)),
+    (np.trace, np.trace, (r(3, 3),)),
+    (np.trace, lambda a: np.trace(a, 1), (r(3, 4),)),
+    (np.trace, lambda a: np.trace(a, 0, 1, 2), (r(2, 3, 4),)),
+    (np.diag, np.diag, (r(3, 3),)),
+    (np.diag, lambda a: np.diag(a, -1), (r(3),)),
+    (np.diag, lambda a: np.diag(a, 2), (r(3),)),
+    (np.diagflat, np.diagflat, (r(2, 2),)),
+    (np.tril, np.tril, (r(3, 3),)),
+    (np.tril, lambda a: np.tril(a, -1), (r(2, 3, 4),)),
+    (np.triu, lambda a: np.triu(a, 1), (r(3, 3),)),
+    (np.sort, np.sort, (r(3, 4),)),
+    (np.sort, lambda a: np.sort(a, None), (r(3, 4),)),
+    (np.sort, lambda a: np.sort(a, 0), (r(3, 4),)),
+    (np.partition, lambda a: np.partition(a, 2), (r(3, 6),)),
+    (np.select, lambda a, b: np.select([np.eye(3) > 0, np.ones((3, 3)) > 0], [a, b]), (r(3, 3), r(3, 3))),
+    (np.clip, lambda a: np.clip(a, -0.5, 0.5), (r(3, 3),)),
+    (np.clip, lambda a: np.clip(a, None, 0.5), (r(3, 3),)),
+    (np.clip, lambda a: np.clip(a, min=0.0), (r(3, 3),)),
+    (np.clip, lambda a, b: np.clip(a, b, 2), (r(3, 3), r(3))),
+    (np.amax, lambda a: np.amax(a, axis=1), (r(3, 3),)),
+    (np.amin, np.amin, (r(3, 3),)),
+    (np.max, lambda a: np.max(a, (0, 2), keepdims=True), (r(3, 3, 2),)),
+    (np.min, lambda a: np.min(a, -1), (r(3, 3, 2),)),
+    (np.add.reduce, np.add.reduce, (r(3, 3),)),
+    (np.multiply.reduce, np.multiply.reduce, (r(3, 3),)),
+    (np.maximum.reduce, np.maximum.reduce, (r(3, 3),)),
+    (np.minimum.reduce, lambda a: np.minimum.reduce(a, axis=1), (r(3, 3),)),
+    (np.prod, np.prod, (r(3, 3),)),
+    (np.prod, lambda a: np.prod(a, 1, keepdims=True), (r(3, 4, 2),)),
+    (np.prod, lambda a: np.prod(a, (0, 2)), (r(3, 4, 2),)),
+    (np.prod, np.prod, (np.array([1.0, 0.0, 3.0]),)),
+    (np.prod, np.prod, (np.array([1.0, 0.0, 0.0]),)),
+    (np.cumprod, np.cumprod, (r(5),)),
+    (np.cumprod, lambda a: np.cumprod(a, 0), (r(5, 2),)),
+    (np.cumprod, np.cumprod, (np.array([1.0, 0.0, 3.0, 0.0, 2.0]),)),
+    (np.multiply.accumulate, lambda a: np.multiply.accumulate(a, 0), (r(5, 2),)),
+    (np.add.accumulate, np.add.accumulate, (r(5, 2),)),
+    (np.cumsum, lambda a: np.cumsum(a, 0), (r(5, 2),)),
+    (np.cumsum, lambda a: np.cumsum(a, -1), (r(5, 2),)),
+    (np.cumsum, np.cumsum, (r(5, 2),)),
+    (np.var, np.var, (r(3, 3),)),
+    (np.var, lambda a: np.var(a, axis=0, ddof=1), (r(3, 3),)),
+    (np.std, lambda a: np.std(a, (0, 1), keepdims=True), (r(3, 3),)),
+    (np.median, np.median, (r(3, 3),)),
+    (np.median, lambda a: np.median(a, axis=1), (r(3, 4),)),
+    (np.median, lambda a: np.median(a, axis=(0, 1), keepdims=True), (r(3, 4),)),
+    (np.average, np.average, (r(3, 3),)),
+    (np.average, lambda a, w: np.average(a, axis=0, weights=w), (r(3, 2), abs(r(3)))),
+    (np.average, lambda a, w: np.average(a, weights=w), (r(3, 2), abs(r(3, 2)))),
+    (np.ptp, np.ptp, (r(3, 3),)),
+    (np.nansum, np.nansum, (r(3, 3),)),
+    (np.nanmean, lambda a: np.nanmean(a, axis=0), (r(3, 3),)),
+    (np.diff, np.diff, (r(3, 5),)),
+    (np.diff, lambda a: np.diff(a, 2, 0), (r(4, 2),)),
+    (np.trapezoid, np.trapezoid, (r(4),)),
+    (np.trapezoid, np.trapezoid, (r(2, 4), np.sort(r(4)))),
+    (np.trapezoid, lambda y: np.trapezoid(y, dx=0.1, axis=0), (r(2, 4),)),
+    (np.dot, np.dot, (r(3), r(3))),
+    (np.dot, np.dot, (r(2, 3), r(3, 2))),
+    (np.dot, lambda a: np.dot(a, 2.0), (r(2, 3),)),
+    (np.dot, np.dot, (r(2, 3), r(4, 3, 2))),
+    (np.dot, np.dot, (r(2, 2, 3), r(3))),
+    (np.vdot, np.vdot, (r(2, 3), r(2, 3))),
+    (np.inner, np.inner, (r(2, 3), r(4, 3))),
+    (np.inner, np.inner, (r(3), r(3))),
+    (np.outer, np.outer, (r(2), r(3))),
+    (np.outer, np.outer, (r(2, 2), r(3))),
+    (np.tensordot, np.tensordot, (r(2, 3, 4), r(3, 4, 5))),
+    (np.tensordot, lambda a, b: np.tensordot(a, b, ([0, 1], [1, 0])), (r(2, 3, 4), r(3, 2, 5))),
+    (np.tensordot, lambda a, b: np.tensordot(a, b, 0), (r(2), r(3))),
+    (np.tensordot, lambda a, b: np.tensordot(a, b, (-1, 0)), (r(2, 3), r(3))),
+    (np.kron, np.kron, (r(2, 3), r(2, 2))),
+    (np.kron, np.kron, (r(3), r(2, 2))),
+    (np.cross, np.cross, (r(3), r(3))),
+    (np.cross, np.cross, (r(4, 3), r(3))),
+    *[(np.convolve, lambda a, b, m=m: np.convolve(a, b, m), (r(5), r(3))) for m in ("full", "same", "valid")],
+    *[(np.convolve, lambda a, b, m=m: np.convolve(a, b, m), (r(2), r(4))) for m in ("full", "same", "valid")],
+    (np.polyval, np.polyval, (r(4), r(3))),
+    (np.linspace, lambda a, b: np.linspace(a, b, 4), (r(), r(2))),
+    (np.einsum, lambda a, b: np.einsum("ij,jk->ik", a, b), (r(2, 3), r(3, 4))),
+    (np.einsum, lambda a, b: np.einsum("ij,jk", a, b), (r(2, 3), r(3, 4))),
+    (np.einsum, lambda a: np.einsum("ii", a), (r(3, 3),)),
+    (np.einsum, lambda a: np.einsum("ii->i", a), (r(3, 3),)),
+    (np.einsum, lambda a: np.einsum("ij->ji", a), (r(2, 3),)),
+    (np.einsum, lambda a: np.einsum("ij->", a), (r(2, 3),)),
+    (np.einsum, lambda a, b: np.einsum("...ij,...jk->...ik", a, b), (r(5, 2, 3), r(3, 4))),
+    (np.einsum, lambda a, b: np.einsum("...ij,...jk", a, b), (r(5, 2, 3), r(5, 3, 4))),
+    (np.einsum, lambda a, b, c: np.einsum("ij,jk,kl->il", a, b, c), (r(2, 3), r(3, 4), r(4, 2))),
+    (np.einsum, lambda a, b, c: np.einsum("i,j,k->kji", a, b, c), (r(2), r(3), r(4))),
+    (np.einsum, lambda a, b: np.einsum("ij,kl->k", a, b), (r(2, 3), r(3, 4))),
+    (np.einsum, lambda a, b: np.einsum("iij,jk->ik", a, b), (r(2, 2, 3), r(3, 4))),
+    (np.einsum, lambda a, b: np.einsum("i,i->i", a, b), (r(3), r(3))),
+    (np.einsum, lambda a: np.einsum("iii->i", a), (r(2, 2, 2),)),
+    (np.einsum, lambda a, b: np.einsum("...i,...i->...", a, b), (r(1, 4, 3), r(5, 1, 3))),
+    (np.linalg.solve, np.linalg.solve, (spd(3), r(3))),
+    (np.linalg.solve, np.linalg.solve, (spd(3), r(3, 2))),
+    (np.linalg.solve, np.linalg.solve, (np.stack([spd(3), spd(3)]), r(3, 2))),
+    (np.linalg.slogdet, lambda a: np.linalg.slogdet(a)[1], (r(3, 3),)),
+    (np.linalg.inv, np.linalg.inv, (spd(3),)),
+    (np.linalg.det, np.linalg.det, (r(3, 3),)),
+    (np.linalg.det, np.linalg.det, (r(2, 3, 3),)),
+    (np.linalg.cholesky, np.linalg.cholesky, (spd(3),)),
+    (np.linalg.norm, np.linalg.norm, (r(3),)),
+    (np.linalg.norm, lambda a: np.linalg.norm(a, axis=1), (r(3, 2),)),
+    *[(np.linalg.norm, lambda a, o=o: np.linalg.norm(a, o), (r(3, 2),)) for o in (1, -1, np.inf, -np.inf, "fro")],
+    *[(np.linalg.norm, lambda a, o=o: np.linalg.norm(a, o), (r(4),)) for o in (1, -1, np.inf, -np.inf, 2, 3)],
+    (np.linalg.norm, lambda a: np.linalg.norm(a, 1, (0, 2), True), (r(3, 2, 4),)),
+    (np.linalg.matrix_power, lambda a: np.linalg.matrix_power(a, 5), (r(3, 3) * 0.5,)),
+    (np.linalg.matrix_power, lambda a: np.linalg.matrix_power(a, -2), (spd(3),)),
+    (np.linalg.matrix_power, lambda a: np.linalg.matrix_power(a, 0), (r(3, 3),)),
+    (np.linalg.multi_dot, lambda a, b, c: np.linalg.multi_dot([a, b, c]), (r(2, 3), r(3, 4), r(4, 2))),
+    (np.add.outer, np.add.outer, (r(3), r(2, 2))),
+    (np.multiply.outer, np.multiply.outer, (r(3), r(2, 2))),
+    (np.atleast_2d, np.atleast_2d, (r(3),)),
+    (np.atleast_1d, np.atleast_1d, (r(),)),
+    (np.atleast_3d, np.atleast_3d, (r(3),)),
+    (np.atleast_3d, np.atleast_3d, (r(2, 3),)),
+    (np.sinc, np.sinc, (np.array([0.0, 1e-9, 0.3, 0.5, 1.0, -2.7, 5.0]),)),
+    (np.roll, lambda a: np.roll(a, 1), (r(2, 3),)),
+    (np.roll, lambda a: np.roll(a, (1, 2), (0, 1)), (r(2, 3),)),
+    (np.flip, np.flip, (r(2, 3),)),
+    (np.flip, lambda a: np.flip(a, (0, 1)), (r(2, 3),)),
+    (np.where, lambda a, b: np.where(np.eye(3) > 0, a, b), (r(3, 3), r(3))),
+    (np.hypot, np.hypot, (r(3), r(2, 1))),
+    (np.remainder, np.remainder, (r(3), np.array([0.7, -0.3, 2.0]))),
+    (tg.logsumexp, tg.logsumexp, (r(2, 3),)),
+    (tg.logsumexp, lambda a: tg.logsumexp(a, 1, True), (r(2, 3),)),
+    (tg.softmax, tg.softmax, (r(2, 3),)),
+    (tg.softmax, lambda a: tg.softmax(a, 0), (r(2, 3),)),
+    (tg.log_softmax, tg.log_softmax, (r(2, 3),)),
+    (tg.gelu, tg.gelu, (r(4),)),
+    (tg.elu, tg.elu, (r(4),)),
+    (tg.silu, tg.silu, (r(4),)),
+    (tg.softplus, tg.softplus, (r(4),)),
+    (tg.leaky_relu, tg.leaky_relu, (r(4),)),
+    (tg.relu, tg.relu, (r(4),)),
+]
+
+
+def case_id(case):
+    function, _, args = case
+    return f"{getattr(function, '__name__', function)}-{'-'.join(str(np.shape(a)) for a in args)}"
+
+
+@pytest.fixture(params=CASES, ids=[f"{k}-{case_id(case)}" for k, case in enumerate(CASES)])
+def case(request):
+    _, f, args = request.param
+    directions = [np.random.default_rng(k).normal(size=np.shape(a)) for k, a in enumerate(args)]
+    return f, args, directions
+
+
+def slope(f, args, directions, h=1e-6):
+    """The central difference of a scalar function along a direction."""
+    up, down = (f(*[a + s * h * v for a, v in zip(args, directions, strict=True)]) for s in (1, -1))
+    return (up - down) / (2 * h)
+
+
+def along(gradients, directions):
+    return sum(np.sum(g * v) for g, v in zip(gradients, directions, strict=True))
+
+
+def test_the_value_is_numpys(case):
+    f, args, _ = case
+    expected = f(*args)
+    got = f(*[Tensor(a, requires_grad=True) for a in args])
+    assert got.requires_grad
+    assert got.shape == np.shape(expected)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12, atol=1e-13)
+
+
+def test_first_derivatives_both_ways(case):
+    f, args, vs = case
+    y, pullback = tg.vjp(f, *args)
+    u = np.random.default_rng(9).normal(size=np.shape(y))
+    expected = slope(lambda *xs: np.sum(u * f(*xs)), args, vs)
+    assert along(pullback(u), vs) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    assert np.sum(u * tg.jvp(f, args, vs)[1]) == pytest.approx(along(pullback(u), vs), rel=1e-9, abs=1e-9)
+
+
+def test_second_derivatives(case):
+    f, args, vs = case
+    u = np.random.default_rng(9).normal(size=np.shape(f(*args)))
+    ws = [np.random.default_rng(20 + k).normal(size=np.shape(a)) for k, a in enumerate(args)]
+    first = lambda *xs: along(tg.vjp(f, *xs)[1](u), ws) + 0.0 * np.sum(xs[0])  # noqa: E731
+    assert along(tg.vjp(first, *args)[1](1.0), vs) == pytest.approx(slope(first, args, vs), rel=3e-5, abs=3e-5)
+
+
+def test_float32_stays_float32(case):
+    f, args, _ = case
+    tensors = [Tensor(np.asarray(a, np.float32), requires_grad=True) for a in args]
+    y = f(*tensors)
+    assert y.dtype == np.float32
+    y.backward(np.ones_like(y.raw))
+    assert all(t.grad is None or t.grad.dtype == np.float32 for t in tensors)
+
+
+ALIASES = {
+    np.conjugate,
+    np.nan_to_num,
+    np.linalg.matrix_transpose,
+    np.linalg.diagonal,
+    np.linalg.outer,
+    np.linalg.tensordot,
+    np.linalg.cross,
+}
+
+
+def test_every_definition_of_a_numpy_function_has_a_case():
+    tested = {function for function, _, _ in CASES} | ALIASES
+    numpys = [f for f in COMPOSED if not isinstance(f, tuple) and f.__module__.startswith("numpy")]
+    assert [f.__name__ for f in numpys if f not in tested] == ["ediff1d"] * (np.ediff1d in COMPOSED)
+
+
+def test_zeros_in_products_keep_their_gradients():
+    np.testing.assert_array_equal(tg.grad(np.prod)(np.array([2.0, 0.0, 3.0])), [0.0, 6.0, 0.0])
+    np.testing.assert_array_equal(tg.grad(np.prod)(np.array([2.0, 0.0, 0.0])), [0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(tg.grad(lambda x: np.sum(np.cumprod(x)))(np.array([2.0, 0.0, 3.0])), [1.0, 8.0, 0.0])
+
+
+def test_ties_share_and_kinks_are_flat():
+    np.testing.assert_allclose(tg.grad(np.max)(np.array([1.0, 3.0, 3.0])), [0.0, 0.5, 0.5])
+    np.testing.assert_allclose(tg.grad(lambda x: np.maximum(x, 3.0))(3.0), 0.5)
+    assert tg.grad(np.abs)(0.0) == 0.0
+    assert tg.grad(tg.relu)(0.0) == 0.0
+    assert tg.grad(lambda x: np.clip(x, 0.0, 1.0))(1.0) == 1.0
+    np.testing.assert_array_equal(tg.grad(np.linalg.norm)(np.zeros(3)), np.zeros(3))
+
+
+def test_options_that_a_definition_does_not_know_are_refused():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(NoRuleError, match="does not cover the option where="):
+        np.var(x, where=[True, False])
+    with pytest.raises(NoRuleError, match="takes the modes constant, edge"):
+        np.pad(x, 1, mode="linear_ramp")
+    with pytest.raises(NoRuleError, match=r"takes the form np\.einsum"):
+        np.einsum(x, [0], [0])
+    with pytest.raises(ValueError, match="names 2 operands; got 1"):
+        np.einsum("i,i->", x)
+    with pytest.raises(ValueError, match=r"do not split into 3 equal parts; use np\.array_split"):
+        np.split(np.concatenate([x, x]), 3)
