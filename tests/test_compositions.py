@@ -277,6 +277,7 @@ ALIASES = {
     np.linalg.outer,
     np.linalg.tensordot,
     np.linalg.cross,
+    np.linalg.trace,
 }
 
 
