@@ -7,6 +7,7 @@ otherwise at a tie or a kink, the test states both decisions and the reason for 
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,7 +165,12 @@ CALLS = [
     call("copy", r(3), torch="clone"),
     # activations
     own(tg.sigmoid, [-40.0, -2.0, 0.0, 0.5, 40.0], torch=lambda t, x: t.sigmoid(x), jax=lambda j, x: j.nn.sigmoid(x)),
-    own(tg.softplus, [-40.0, -2.0, 0.0, 0.5, 40.0], torch=lambda t, x: t.nn.functional.softplus(x, threshold=50), jax=lambda j, x: j.nn.softplus(x)),  # noqa: E501
+    own(
+        tg.softplus,
+        [-40.0, -2.0, 0.0, 0.5, 40.0],
+        torch=lambda t, x: t.nn.functional.softplus(x, threshold=50),
+        jax=lambda j, x: j.nn.softplus(x),
+    ),
     own(tg.relu, r(5), torch=lambda t, x: t.relu(x), jax=lambda j, x: j.nn.relu(x)),
     own(tg.leaky_relu, r(5), torch=lambda t, x: t.nn.functional.leaky_relu(x), jax=lambda j, x: j.nn.leaky_relu(x)),
     own(
@@ -209,7 +215,12 @@ CALLS = [
     *[call(f, r(3, 3), numpy=lambda np, a, f=f: named(np, f)(a, 1), torch=lambda t, a, f=f: named(t, f)(a, 1)) for f in ("amax", "amin")],
     call("var", r(3, 3), torch=lambda t, a: t.var(a, correction=0)),
     call("var", r(3, 3), numpy=lambda np, a: np.var(a, 0, ddof=1), torch=lambda t, a: t.var(a, 0, correction=1)),
-    call("std", r(3, 3), numpy=lambda np, a: np.std(a, (0, 1), keepdims=True), torch=lambda t, a: t.std(a, (0, 1), correction=0, keepdim=True)),  # noqa: E501
+    call(
+        "std",
+        r(3, 3),
+        numpy=lambda np, a: np.std(a, (0, 1), keepdims=True),
+        torch=lambda t, a: t.std(a, (0, 1), correction=0, keepdim=True),
+    ),
     call("median", r(3, 3)),
     call("median", r(3, 4), numpy=lambda np, a: np.median(a, 1), torch=lambda t, a: t.quantile(a, 0.5, 1)),
     call("average", r(3, 3), torch="mean"),
@@ -251,7 +262,13 @@ CALLS = [
     call("outer", r(2), r(3)),
     call("linalg.outer", r(2), r(3), torch="outer"),
     call("tensordot", r(2, 3, 4), r(3, 4, 5)),
-    call("tensordot", r(2, 3, 4), r(3, 2, 5), numpy=lambda np, a, b: np.tensordot(a, b, (A, B)), torch=lambda t, a, b: t.tensordot(a, b, (A, B))),  # noqa: E501
+    call(
+        "tensordot",
+        r(2, 3, 4),
+        r(3, 2, 5),
+        numpy=lambda np, a, b: np.tensordot(a, b, (A, B)),
+        torch=lambda t, a, b: t.tensordot(a, b, (A, B)),
+    ),
     call("linalg.tensordot", r(2, 3, 4), r(3, 4, 5), torch="tensordot"),
     call("kron", r(2, 3), r(2, 2)),
     call("kron", r(3), r(2, 2)),
@@ -314,7 +331,12 @@ CALLS = [
     call("linalg.trace", r(2, 3, 3), torch=lambda t, a: t.diagonal(a, 0, -2, -1).sum(-1)),
     call("diagflat", r(2, 2)),
     call("rollaxis", r(2, 3, 4), numpy=lambda np, a: np.rollaxis(a, 2), torch=lambda t, a: a.permute(2, 0, 1)),
-    call("pad", r(2, 3), numpy=lambda np, a: np.pad(a, ((1, 2), (0, 1)), constant_values=3.0), torch=lambda t, a: t.nn.functional.pad(a, (0, 1, 1, 2), value=3.0)),  # noqa: E501
+    call(
+        "pad",
+        r(2, 3),
+        numpy=lambda np, a: np.pad(a, ((1, 2), (0, 1)), constant_values=3.0),
+        torch=lambda t, a: t.nn.functional.pad(a, (0, 1, 1, 2), value=3.0),
+    ),
     *[
         call(
             "pad",
@@ -337,7 +359,13 @@ CALLS = [
         ]
     ],
     call("append", r(3), r(2, 2), torch=lambda t, a, b: t.cat([a, b.reshape(-1)])),
-    call("broadcast_arrays", r(3), r(2, 1), numpy=lambda np, a, b: np.broadcast_arrays(a, b)[0], torch=lambda t, a, b: t.broadcast_tensors(a, b)[0]),  # noqa: E501
+    call(
+        "broadcast_arrays",
+        r(3),
+        r(2, 1),
+        numpy=lambda np, a, b: np.broadcast_arrays(a, b)[0],
+        torch=lambda t, a, b: t.broadcast_tensors(a, b)[0],
+    ),
     call("meshgrid", r(3), r(2), numpy=lambda np, a, b: np.meshgrid(a, b)[0], torch=lambda t, a, b: t.meshgrid(a, b, indexing="xy")[0]),
     call("array_split", r(7), numpy=lambda np, a: np.array_split(a, 3)[1], torch=lambda t, a: t.tensor_split(a, 3)[1]),
     call("split", r(4, 2), numpy=lambda np, a: np.split(a, [1, 3])[1], torch=lambda t, a: t.tensor_split(a, [1, 3])[1]),
@@ -347,9 +375,26 @@ CALLS = [
     ],
     # parts
     call("take", r(2, 3), numpy=lambda np, a: np.take(a, np.array([0, 0, 5])), torch=lambda t, a: t.take(a, t.tensor([0, 0, 5]))),
-    call("take_along_axis", r(2, 3), numpy=lambda np, a: np.take_along_axis(a, np.array([[0, 2], [1, 1]]), 1), torch=lambda t, a: t.gather(a, 1, t.tensor([[0, 2], [1, 1]]))),  # noqa: E501
-    call("compress", r(2, 3), numpy=lambda np, a: np.compress(np.array([True, False, True]), a, 1), torch=lambda t, a: a[:, [0, 2]], jax=lambda j, a: a[:, np.array([0, 2])]),
-    call("extract", r(2, 2), numpy=lambda np, a: np.extract(np.eye(2) > 0, a), torch=lambda t, a: a[t.eye(2) > 0], jax=lambda j, a: a[np.eye(2) > 0]),
+    call(
+        "take_along_axis",
+        r(2, 3),
+        numpy=lambda np, a: np.take_along_axis(a, np.array([[0, 2], [1, 1]]), 1),
+        torch=lambda t, a: t.gather(a, 1, t.tensor([[0, 2], [1, 1]])),
+    ),
+    call(
+        "compress",
+        r(2, 3),
+        numpy=lambda np, a: np.compress(np.array([True, False, True]), a, 1),
+        torch=lambda t, a: a[:, [0, 2]],
+        jax=lambda j, a: a[:, np.array([0, 2])],
+    ),
+    call(
+        "extract",
+        r(2, 2),
+        numpy=lambda np, a: np.extract(np.eye(2) > 0, a),
+        torch=lambda t, a: a[t.eye(2) > 0],
+        jax=lambda j, a: a[np.eye(2) > 0],
+    ),
     # linear algebra
     call("linalg.inv", spd(3)),
     call("linalg.det", r(2, 3, 3)),
@@ -358,9 +403,21 @@ CALLS = [
     call("linalg.solve", spd(3, 2), r(2, 3, 2)),
     call("linalg.matrix_power", spd(3), numpy=lambda np, a: np.linalg.matrix_power(a, -2), torch=lambda t, a: t.linalg.matrix_power(a, -2)),
     call("linalg.matrix_power", r(3, 3), numpy=lambda np, a: np.linalg.matrix_power(a, 5), torch=lambda t, a: t.linalg.matrix_power(a, 5)),
-    call("linalg.multi_dot", r(2, 3), r(3, 4), r(4, 2), numpy=lambda np, *a: np.linalg.multi_dot(a), torch=lambda t, *a: t.linalg.multi_dot(a)),  # noqa: E501
+    call(
+        "linalg.multi_dot",
+        r(2, 3),
+        r(3, 4),
+        r(4, 2),
+        numpy=lambda np, *a: np.linalg.multi_dot(a),
+        torch=lambda t, *a: t.linalg.multi_dot(a),
+    ),
     # NumPy's cholesky reads the lower triangle; the peers symmetrise, so the comparison is on a symmetrised argument
-    call("linalg.cholesky", spd(3, 2), numpy=lambda np, a: np.linalg.cholesky((a + np.swapaxes(a, -1, -2)) / 2), torch=lambda t, a: t.linalg.cholesky((a + a.mT) / 2)),  # noqa: E501
+    call(
+        "linalg.cholesky",
+        spd(3, 2),
+        numpy=lambda np, a: np.linalg.cholesky((a + np.swapaxes(a, -1, -2)) / 2),
+        torch=lambda t, a: t.linalg.cholesky((a + a.mT) / 2),
+    ),
     *[
         call("linalg.norm", a, numpy=lambda np, a, o=o, x=x: np.linalg.norm(a, o, x), torch=lambda t, a, o=o, x=x: t.linalg.norm(a, o, x))
         for a, o, x in [
@@ -481,3 +538,415 @@ def test_torch_agrees(c: Call) -> None:
 @pytest.mark.parametrize("c", [c for c in CALLS if c.jax], ids=str)
 def test_jax_agrees(c: Call) -> None:
     compare(with_us(c.ours, c.arrays, *cotangents(c)), in_jax(c.jax, c.arrays, *cotangents(c)))  # type: ignore[arg-type]
+
+
+# -- conventions at ties and kinks -----------------------------------------------------------------------------------
+
+NAN, INF = np.nan, np.inf
+WEIGHTS = np.array([1.0, 2.0, 3.0])
+
+
+@dataclass
+class Kink:
+    """Gradients of the sum of f at a point without a derivative: ours, and the peers', as they have decided."""
+
+    name: str
+    ours: Callable[..., Any]
+    torch: Callable[..., Any]
+    jax: Callable[..., Any]
+    x: list[float]
+    gradient: list[float]
+    torch_gradient: list[float] | None = None  # where it is another than ours
+    jax_gradient: list[float] | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        assert self.reason or self.torch_gradient is self.jax_gradient is None, "a difference needs a reason"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+ZERO = "the derivative at 0 is 0, as NumPy's sign says; JAX takes that from the right"
+MINIMUM = "0 is a subgradient at the minimum, and NaN would poison a training run; JAX leaves 0/0"
+KINKS = [
+    Kink("relu", tg.relu, lambda t, x: t.relu(x), lambda j, x: j.nn.relu(x), [0.0], [0.0]),
+    Kink("elu", tg.elu, lambda t, x: t.nn.functional.elu(x), lambda j, x: j.nn.elu(x), [0.0], [1.0]),
+    Kink(
+        "leaky_relu",
+        tg.leaky_relu,
+        lambda t, x: t.nn.functional.leaky_relu(x),
+        lambda j, x: j.nn.leaky_relu(x),
+        [0.0],
+        [0.01],
+        jax_gradient=[1.0],
+        reason="that of the flat side, as for relu and as in PyTorch",
+    ),
+    Kink("abs", np.abs, lambda t, x: t.abs(x), lambda j, x: j.numpy.abs(x), [0.0], [0.0], jax_gradient=[1.0], reason=ZERO),
+    Kink("max", np.max, lambda t, x: t.max(x), lambda j, x: j.numpy.max(x), [1.0, 1.0, 0.0], [0.5, 0.5, 0.0]),
+    Kink("amin", np.min, lambda t, x: t.amin(x), lambda j, x: j.numpy.min(x), [1.0, 2.0, 1.0], [0.5, 0.0, 0.5]),
+    Kink(
+        "maximum",
+        lambda x: np.maximum(x, 1.0),
+        lambda t, x: t.maximum(x, t.ones_like(x)),
+        lambda j, x: j.numpy.maximum(x, 1.0),
+        [1.0],
+        [0.5],
+    ),
+    Kink(
+        "minimum",
+        lambda x: np.minimum(x, 1.0),
+        lambda t, x: t.minimum(x, t.ones_like(x)),
+        lambda j, x: j.numpy.minimum(x, 1.0),
+        [1.0],
+        [0.5],
+    ),
+    Kink(
+        "fmax",
+        lambda x: np.fmax(x, 1.0),
+        lambda t, x: t.fmax(x, t.ones_like(x)),
+        lambda j, x: j.numpy.fmax(x, 1.0),
+        [1.0, NAN],
+        [0.5, 0.0],
+        [1.0, 0.0],
+        [0.0, 0.0],
+        "equal shares, as for maximum; the peers give all to one side, each to another",
+    ),
+    Kink(
+        "clip",
+        lambda x: np.clip(x, -1, 1),
+        lambda t, x: t.clip(x, -1, 1),
+        lambda j, x: j.numpy.clip(x, -1, 1),
+        [-1.0, 1.0, 2.0],
+        [1.0, 1.0, 0.0],
+        jax_gradient=[0.5, 0.5, 0.0],
+        reason="a value at its bound is inside, as in PyTorch; JAX's clip is a maximum and a minimum",
+    ),
+    Kink(
+        "sort",
+        lambda x: np.sort(x) * WEIGHTS,
+        lambda t, x: t.sort(x, stable=True).values * t.tensor(WEIGHTS),
+        lambda j, x: j.numpy.sort(x) * WEIGHTS,
+        [2.0, 1.0, 1.0],
+        [3.0, 1.0, 2.0],
+    ),
+    Kink("median", np.median, lambda t, x: t.quantile(x, 0.5), lambda j, x: j.numpy.median(x), [1.0, 1.0, 1.0, 2.0], [0.0, 0.5, 0.5, 0.0]),
+    Kink("ptp", np.ptp, lambda t, x: t.amax(x) - t.amin(x), lambda j, x: j.numpy.ptp(x), [1.0, 1.0], [0.0, 0.0]),
+    Kink(
+        "norm",
+        np.linalg.norm,
+        lambda t, x: t.linalg.norm(x),
+        lambda j, x: j.numpy.linalg.norm(x),
+        [0.0, 0.0],
+        [0.0, 0.0],
+        jax_gradient=[NAN, NAN],
+        reason=MINIMUM,
+    ),
+    Kink(
+        "norm of order 3",
+        lambda x: np.linalg.norm(x, 3),
+        lambda t, x: t.linalg.norm(x, 3),
+        lambda j, x: j.numpy.linalg.norm(x, 3),
+        [0.0, 0.0],
+        [0.0, 0.0],
+        jax_gradient=[NAN, NAN],
+        reason=MINIMUM,
+    ),
+    Kink(
+        "norm of order 1",
+        lambda x: np.linalg.norm(x, 1),
+        lambda t, x: t.linalg.norm(x, 1),
+        lambda j, x: j.numpy.linalg.norm(x, 1),
+        [0.0, -1.0],
+        [0.0, -1.0],
+        jax_gradient=[1.0, -1.0],
+        reason=ZERO,
+    ),
+    Kink(
+        "norm of order inf",
+        lambda x: np.linalg.norm(x, INF),
+        lambda t, x: t.linalg.norm(x, INF),
+        lambda j, x: j.numpy.linalg.norm(x, INF),
+        [1.0, -1.0],
+        [0.5, -0.5],
+    ),
+    Kink(
+        "std",
+        np.std,
+        lambda t, x: t.std(x, correction=0),
+        lambda j, x: j.numpy.std(x),
+        [1.0, 1.0],
+        [0.0, 0.0],
+        jax_gradient=[NAN, NAN],
+        reason=MINIMUM,
+    ),
+    Kink(
+        "hypot",
+        lambda x: np.hypot(x, 0.0),
+        lambda t, x: t.hypot(x, t.zeros_like(x)),
+        lambda j, x: j.numpy.hypot(x, 0.0),
+        [0.0],
+        [0.0],
+        [NAN],
+        [0.5],
+        "the same as the norm of the two; PyTorch leaves 0/0, JAX a share of a maximum",
+    ),
+    Kink("square of 0", lambda x: x**2.0, lambda t, x: x**2.0, lambda j, x: x**2.0, [0.0], [0.0]),
+    Kink("first power of 0", lambda x: x**1.0, lambda t, x: x**1.0, lambda j, x: x**1.0, [0.0], [1.0]),
+    Kink(
+        "zeroth power of 0",
+        lambda x: np.power(x, np.zeros(1)),
+        lambda t, x: t.pow(x, t.zeros(1)),
+        lambda j, x: j.numpy.power(x, np.zeros(1)),
+        [0.0],
+        [0.0],
+        jax_gradient=[NAN],
+        reason="x**0 is 1 for every x, so its derivative is 0; JAX computes 0 * 0**-1",
+    ),
+    Kink("powers of 0", lambda x: np.power(0.0, x), lambda t, x: t.pow(0.0, x), lambda j, x: j.numpy.power(0.0, x), [2.0, 0.0], [0.0, 0.0]),
+    Kink("sinc", np.sinc, lambda t, x: t.sinc(x), lambda j, x: j.numpy.sinc(x), [0.0], [0.0]),
+    Kink(
+        "remainder", lambda x: np.remainder(x, 1.0), lambda t, x: t.remainder(x, 1.0), lambda j, x: j.numpy.remainder(x, 1.0), [2.0], [1.0]
+    ),
+    Kink("logsumexp", tg.logsumexp, lambda t, x: t.logsumexp(x, 0), lambda j, x: j.nn.logsumexp(x), [-INF, 0.0], [0.0, 1.0]),
+    Kink("sigmoid", tg.sigmoid, lambda t, x: t.sigmoid(x), lambda j, x: j.nn.sigmoid(x), [-800.0, 800.0], [0.0, 0.0]),
+    Kink("softplus", tg.softplus, lambda t, x: t.nn.functional.softplus(x), lambda j, x: j.nn.softplus(x), [-800.0, 800.0], [0.0, 1.0]),
+]
+
+
+@pytest.mark.parametrize("kink", KINKS, ids=str)
+def test_conventions(kink: Kink) -> None:
+    np.testing.assert_array_equal(tg.grad(lambda x: np.sum(kink.ours(x)))(np.array(kink.x)), kink.gradient)
+
+
+@with_torch
+@pytest.mark.parametrize("kink", KINKS, ids=str)
+def test_conventions_of_torch(kink: Kink) -> None:
+    x = torch.tensor(kink.x, dtype=torch.float64, requires_grad=True)
+    (g,) = torch.autograd.grad(kink.torch(torch, x).sum(), x)
+    np.testing.assert_array_equal(g, kink.gradient if kink.torch_gradient is None else kink.torch_gradient)
+
+
+@with_jax
+@pytest.mark.parametrize("kink", KINKS, ids=str)
+def test_conventions_of_jax(kink: Kink) -> None:
+    g = jax.grad(lambda x: kink.jax(jax, x).sum())(np.array(kink.x))
+    np.testing.assert_array_equal(g, kink.gradient if kink.jax_gradient is None else kink.jax_gradient)
+
+
+def test_second_derivatives_at_a_minimum_are_not_invented() -> None:
+    """The first derivative at 0 is 0 by convention, and so is the second: not that of x itself."""
+    for f in (np.linalg.norm, lambda x: np.linalg.norm(x, 3), np.std, lambda x: np.hypot(x[0], x[1])):
+        np.testing.assert_array_equal(tg.hessian(f)(np.zeros(2)), np.zeros((2, 2)))
+
+
+def test_sinc_is_better_than_the_peers_near_zero() -> None:
+    """PyTorch's second derivative is NaN at 0, JAX's is 201 at 1e-9; the series gives -pi^2/3."""
+    second = tg.grad(lambda z: np.sum(tg.grad(lambda x: np.sum(np.sinc(x)))(z)))(np.array([0.0, 1e-9]))
+    np.testing.assert_allclose(second, -(np.pi**2) / 3, rtol=1e-14)
+
+
+# -- random programs -------------------------------------------------------------------------------------------------
+
+
+def later(path: str) -> Callable[..., Any]:
+    """A function of PyTorch's, looked up when it is called: it may not be installed."""
+    return lambda *xs: named(torch, path)(*xs)
+
+
+STEPS: list[tuple[int, Callable[..., Any], Callable[..., Any]]] = [  # arguments, in ours, in torch's; (2, 3) to (2, 3)
+    (2, lambda a, b: a + b, lambda a, b: a + b),
+    (2, lambda a, b: a - 2 * b, lambda a, b: a - 2 * b),
+    (2, lambda a, b: a * b, lambda a, b: a * b),
+    (2, lambda a, b: a / (1 + b * b), lambda a, b: a / (1 + b * b)),
+    (2, lambda a, b: a @ b.T @ a / 4, lambda a, b: a @ b.T @ a / 4),
+    (2, np.maximum, later("maximum")),
+    (2, lambda a, b: np.hypot(a, 1 + b * b), lambda a, b: torch.hypot(a, 1 + b * b)),
+    (2, lambda a, b: np.where(a.numpy() > 0, a, b), lambda a, b: torch.where(a > 0, a, b)),
+    (2, lambda a, b: np.concatenate([a, b])[1:3], lambda a, b: torch.cat([a, b])[1:3]),
+    (1, np.tanh, later("tanh")),
+    (1, tg.sigmoid, later("sigmoid")),
+    (1, tg.softmax, lambda a: torch.softmax(a, -1)),
+    (1, tg.gelu, later("nn.functional.gelu")),
+    (1, lambda a: np.log1p(np.exp(-a * a)), lambda a: torch.log1p(torch.exp(-a * a))),
+    (1, lambda a: np.sqrt(1 + np.square(a)), lambda a: torch.sqrt(1 + torch.square(a))),
+    (1, lambda a: a - np.mean(a, axis=0), lambda a: a - a.mean(0)),
+    (1, lambda a: np.sum(a, axis=1, keepdims=True) * a / 3, lambda a: a.sum(1, keepdim=True) * a / 3),
+    (1, lambda a: a / (1 + np.std(a)), lambda a: a / (1 + a.std(correction=0))),
+    (1, lambda a: a[:, [2, 0, 0]], lambda a: a[:, [2, 0, 0]]),
+    (1, lambda a: a.T.reshape(2, 3), lambda a: a.T.reshape(2, 3)),
+    (1, lambda a: np.cumsum(a, axis=1) / 2, lambda a: torch.cumsum(a, 1) / 2),
+    (1, lambda a: np.einsum("ij,ik->jk", a, a)[:2] / 3, lambda a: torch.einsum("ij,ik->jk", a, a)[:2] / 3),
+]
+
+PROGRAMS = st.lists(st.tuples(st.integers(0, len(STEPS) - 1), st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=10)
+
+
+def run_program(program: Any, start: Any, which: int) -> Any:
+    """Each step reads two of the values so far and adds one: fan-out and diamonds come by themselves."""
+    values = list(start)
+    for step, i, j in program:
+        n, *spellings = STEPS[step]
+        values.append(spellings[which](*[values[k % len(values)] for k in (i, j)[:n]]))
+    return sum((v * v).sum() for v in values[-2:])
+
+
+@with_torch
+@settings(max_examples=150, deadline=None)
+@given(program=PROGRAMS, seed=st.integers(0, 2**32 - 1))
+def test_random_programs(program: Any, seed: int) -> None:
+    arrays = [np.random.default_rng(seed).normal(size=(2, 3)) for _ in range(2)]
+    direction = np.random.default_rng(seed + 1).normal(size=(2, 3))
+    ours = [tg.Tensor(a, requires_grad=True) for a in arrays]
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y, z = run_program(program, ours, 0), run_program(program, theirs, 1)
+    close(y.item(), z.item(), 1e-11)
+    y.backward()
+    expected = torch.autograd.grad(z, theirs, create_graph=True, allow_unused=True, materialize_grads=True)
+    for x, g in zip(ours, expected, strict=True):
+        close(np.zeros(x.shape) if x.grad is None else x.grad, g.detach(), 1e-10)
+    s = sum((g * torch.tensor(direction)).sum() for g in expected)
+    second = torch.autograd.grad(s, theirs, allow_unused=True, materialize_grads=True) if s.requires_grad else expected
+    products = tg.grad(lambda *xs: dot(tg.grad(lambda *zs: run_program(program, zs, 0), (0, 1))(*xs), [direction] * 2), (0, 1))(*arrays)
+    for p, h in zip(products, second, strict=True):
+        close(p, h.numpy(force=True) if s.requires_grad else np.zeros((2, 3)), 1e-8)
+
+
+# -- networks --------------------------------------------------------------------------------------------------------
+
+
+def twins(*sizes: int) -> tuple[Any, Any]:
+    """The same network twice, the peer's loaded strictly from our state_dict."""
+    steps = list(itertools.pairwise(sizes))
+    model = nn.Sequential(*[layer for i, (n, m) in enumerate(steps) for layer in (nn.Linear(n, m, rng=i), (nn.Sigmoid, nn.Tanh)[i % 2]())])
+    peer = torch.nn.Sequential(
+        *[layer for i, (n, m) in enumerate(steps) for layer in (torch.nn.Linear(n, m), (torch.nn.Sigmoid, torch.nn.Tanh)[i % 2]())]
+    ).double()
+    peer.load_state_dict({name: torch.tensor(value) for name, value in model.state_dict().items()}, strict=True)
+    return model, peer
+
+
+def batch(n: int, m: int) -> tuple[Any, Any]:
+    draw = np.random.default_rng(5)
+    return draw.normal(size=(7, n)), draw.uniform(size=(7, m))
+
+
+@with_torch
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_losses_and_gradients_of_a_network(reduction: str) -> None:
+    model, peer = twins(4, 5, 3)
+    x, target = batch(4, 3)
+    loss = nn.MSELoss(reduction)(model(x), target)
+    expected = torch.nn.MSELoss(reduction=reduction)(peer(torch.tensor(x)), torch.tensor(target))
+    close(loss.numpy(), expected.detach(), 1e-14)
+    seed = np.random.default_rng(6).normal(size=loss.shape) if loss.ndim else None
+    loss.backward(seed)
+    expected.backward(None if seed is None else torch.tensor(seed))
+    assert [name for name, _ in model.named_parameters()] == [name for name, _ in peer.named_parameters()]
+    for p, q in zip(model.parameters(), peer.parameters(), strict=True):
+        close(p.grad, q.grad, 1e-13)
+
+
+@with_torch
+def test_weights_travel_back() -> None:
+    model, _ = twins(4, 5, 3)
+    _, peer = twins(4, 5, 3)
+    with torch.no_grad():
+        for q in peer.parameters():
+            q.add_(torch.randn(q.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
+    model.load_state_dict(peer.state_dict())
+    x, _ = batch(4, 3)
+    close(model(x).numpy(), peer(torch.tensor(x)).detach(), 1e-14)
+    assert all(p.dtype == np.float64 for p in model.parameters())
+    model.load_state_dict(peer.float().state_dict())
+    assert all(p.dtype == np.float32 for p in model.parameters())
+
+
+@with_torch
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_twenty_updates(momentum: float) -> None:
+    model, peer = twins(3, 6, 2)
+    x, target = batch(3, 2)
+    ours, theirs = optim.SGD(model.parameters(), lr=0.3, momentum=momentum), torch.optim.SGD(peer.parameters(), lr=0.3, momentum=momentum)
+    start = model.state_dict()
+    for _ in range(20):
+        ours.zero_grad()
+        theirs.zero_grad()
+        loss = nn.MSELoss()(model(x), target)
+        expected = torch.nn.MSELoss()(peer(torch.tensor(x)), torch.tensor(target))
+        loss.backward()
+        expected.backward()
+        ours.step()
+        theirs.step()
+        close(loss.item(), expected.item(), 1e-13)
+        for p, q in zip(model.parameters(), peer.parameters(), strict=True):
+            close(p.numpy(), q.detach(), 1e-13)
+    assert all(np.max(np.abs(value - start[name])) > 1e-3 for name, value in model.state_dict().items())
+
+
+@with_torch
+def test_a_parameter_without_gradient_keeps_its_velocity() -> None:
+    w, v = tg.Tensor([1.0], requires_grad=True), torch.ones(1, dtype=torch.float64, requires_grad=True)
+    ours, theirs = optim.SGD([w], lr=0.1, momentum=0.5), torch.optim.SGD([v], lr=0.1, momentum=0.5)
+    for used in (True, False, True):
+        ours.zero_grad()
+        theirs.zero_grad()
+        if used:
+            (w * w).sum().backward()
+            (v * v).sum().backward()
+        ours.step()
+        theirs.step()
+        close(w.numpy(), v.detach(), 1e-15)
+
+
+# -- .grad, broadcasting, integers -----------------------------------------------------------------------------------
+
+
+@with_torch
+def test_a_second_backward_adds_to_the_leaves() -> None:
+    ours, theirs = tg.Tensor([1.0, 2.0], requires_grad=True), torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    y, z = (ours * ours * ours).sum(), (theirs * theirs * theirs).sum()
+    for _ in range(3):
+        y.backward()
+        z.backward(retain_graph=True)
+        np.testing.assert_array_equal(ours.grad, theirs.grad)
+    ours.zero_grad()
+    theirs.grad = None
+    (2 * y).backward(3.0)
+    (2 * z).backward(torch.tensor(3.0, dtype=torch.float64), retain_graph=True)
+    np.testing.assert_array_equal(ours.grad, theirs.grad)
+    y.backward(retain_graph=False)
+    z.backward()
+    np.testing.assert_array_equal(ours.grad, theirs.grad)
+    for again in (y.backward, z.backward):
+        with pytest.raises(RuntimeError, match="freed"):
+            again()
+
+
+@with_torch
+@pytest.mark.parametrize(
+    ("a", "b"), [((2, 3), (3,)), ((3,), (2, 1, 3)), ((2, 1), (1, 3)), ((), (2, 2)), ((0, 3), (1, 3)), ((1,), ()), ((4, 1, 1), (3, 1))]
+)
+@pytest.mark.parametrize("operator", ["__add__", "__sub__", "__mul__", "__truediv__"])
+def test_broadcasting(a: tuple[int, ...], b: tuple[int, ...], operator: str) -> None:
+    arrays = [pos(*a), pos(*b)]
+    results = []
+    for make in (lambda x: tg.Tensor(x, requires_grad=True), lambda x: torch.tensor(x, requires_grad=True)):
+        xs = [make(x) for x in arrays]
+        y = getattr(xs[0], operator)(xs[1])
+        (y * y).sum().backward()
+        results.append([np.asarray(v.detach()) for v in (y, *(x.grad for x in xs))])
+    for x, y in zip(*results, strict=True):
+        close(x, y, 1e-14)
+
+
+@with_torch
+def test_integers_have_no_gradient_in_either() -> None:
+    with pytest.raises(RuntimeError, match="floating point"):
+        torch.tensor([1, 2], requires_grad=True)
+    with pytest.raises(DtypeError, match="floating-point"):
+        tg.Tensor(np.array([1, 2]), requires_grad=True)
+    w, v = tg.Tensor([0.5, 1.5], requires_grad=True), torch.tensor([0.5, 1.5], dtype=torch.float64, requires_grad=True)
+    (w * np.array([1, 2])).sum().backward()  # as constants they are welcome
+    (v * torch.tensor([1, 2])).sum().backward()
+    np.testing.assert_array_equal(w.grad, v.grad)

@@ -437,9 +437,15 @@ def var(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> 
     return np.sum(squares, axis=axis, keepdims=keepdims) / (n - ddof)
 
 
+def _root(x: Array, n: float) -> Array:
+    """The n-th root of x >= 0, with the derivative 0 at 0, as in PyTorch: there std and norms have their minimum."""
+    zero = x == 0
+    return np.where(zero, 0.0, np.where(zero, 1.0, x) ** (1 / n))
+
+
 @composed(np.std)
 def std(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Array:
-    return np.sqrt(var(a, axis, ddof, keepdims))
+    return _root(var(a, axis, ddof, keepdims), 2)
 
 
 @composed(np.median)
@@ -649,7 +655,9 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
         return y if keepdims else squeeze(y, pair)
     if abs(ord) == math.inf:
         return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
-    return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+    if ord == 0:  # how many are not zero
+        return np.sum((x != 0).astype(x.dtype), axis=axis, keepdims=keepdims)
+    return _root(np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims), ord)
 
 
 @composed(np.linalg.matrix_power)

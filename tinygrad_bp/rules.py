@@ -47,7 +47,8 @@ pointwise(np.reciprocal, x=lambda g, y: -g * y * y)
 pointwise(np.square, x=lambda g, x: 2 * g * x)
 pointwise(np.sqrt, x=lambda g, y: g / (2 * y))
 pointwise(np.cbrt, x=lambda g, y: g / (3 * y * y))
-pointwise(np.hypot, a=lambda g, a, y: g * a / y, b=lambda g, b, y: g * b / y)
+# the derivative at (0, 0) is 0, as that of a norm
+pointwise(np.hypot, a=lambda g, a, y: g * a * (y != 0) / (y + (y == 0)), b=lambda g, b, y: g * b * (y != 0) / (y + (y == 0)))
 
 # -- exponentials and logarithms -------------------------------------------------------------------------------------
 pointwise(np.exp, x=lambda g, y: g * y)
@@ -144,7 +145,7 @@ general(np.max, a=lambda g, a, y, *, axis=None, keepdims=False: share(g, a, y, a
 general(np.min, a=lambda g, a, y, *, axis=None, keepdims=False: share(g, a, y, axis, keepdims))
 l2_norm = general(
     functions.l2_norm,
-    x=lambda g, x, y, *, axis=None, keepdims=False: x * expand(g / (y + (y == 0)), x, axis, keepdims),
+    x=lambda g, x, y, *, axis=None, keepdims=False: x * expand(g * (y != 0) / (y + (y == 0)), x, axis, keepdims),
 )
 
 # -- linear algebra; a stack of matrices is differentiated matrix by matrix --------------------------------------------

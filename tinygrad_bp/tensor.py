@@ -626,7 +626,7 @@ def _as_data(data: Any, dtype: Any, requires_grad: bool) -> Array:
     if not isinstance(data, np.ndarray | np.generic) and hasattr(data, "__array_function__"):
         return data.copy() if dtype is None else data.astype(dtype)
     try:
-        raw = np.array(data, dtype)
+        raw = np.array(data if isinstance(data, np.ndarray) else np.asarray(data), dtype)  # PyTorch knows no copy=True
     except ConversionError as error:
         raise ConversionError("a list of tracked tensors would lose their graph. Write np.stack(list)") from error
     if raw.dtype.kind in "iub" and requires_grad and dtype is None and not isinstance(data, np.ndarray | np.generic):
