@@ -106,7 +106,7 @@ class Changes:
     @classmethod
     def expose(cls, t: Tensor) -> None:
         serial = t.serial
-        cls.exposed[serial] = weakref.ref(t, lambda _: cls.exposed.pop(serial, None)), hash(t.raw.tobytes())
+        cls.exposed[serial] = weakref.ref(t, lambda _: cls.exposed.pop(serial, None)), _fingerprint(t.raw)
 
     @classmethod
     def look(cls, tensors: Iterable[Any]) -> None:
@@ -116,7 +116,7 @@ class Changes:
                 ref, before = cls.exposed.get(t.serial, (None, 0))
                 if ref is None:
                     continue
-                now = hash(t.raw.tobytes())
+                now = _fingerprint(t.raw)
                 if now != before:
                     cls.note(t)
                     cls.exposed[t.serial] = ref, now
@@ -126,6 +126,11 @@ class Changes:
     @classmethod
     def look_everywhere(cls) -> None:
         cls.look([ref() for ref, _ in list(cls.exposed.values())])
+
+
+def _fingerprint(a: Array) -> int:
+    """What a write to an array changes: its bytes, or the name that dask gives to the way it will be computed."""
+    return hash(a.tobytes() if isinstance(a, np.ndarray) else getattr(a, "name", None))
 
 
 def shares_memory(a: Array, b: Array) -> bool:
@@ -307,13 +312,13 @@ class Tensor:
     @property
     def data(self) -> Array:
         """The values as an array. A leaf's may be written to; those of a result are read-only."""
-        if not isinstance(self.raw, np.ndarray):
-            return self.raw
-        if self.rule is None and self.raw.flags.owndata:
-            array = self.raw  # held, so that no other thread takes it for forgotten
-            Changes.expose(self)
+        array = self.raw  # held, so that no other thread takes it for forgotten
+        if isinstance(array, np.generic):
             return array
-        return _readonly(self.raw)
+        if isinstance(array, np.ndarray) and (self.rule is not None or not array.flags.owndata):
+            return _readonly(array)
+        Changes.expose(self)
+        return array
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -424,7 +429,8 @@ class Tensor:
 
     def item(self) -> float:
         """The single value as a Python number."""
-        return self.raw.item()  # type: ignore[no-any-return]
+        item = getattr(self.raw, "item", None) or self.numpy().item  # dask has none
+        return item()  # type: ignore[no-any-return]
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy of the values as a NumPy array, tracked or not."""
@@ -623,14 +629,16 @@ def _as_data(data: Any, dtype: Any, requires_grad: bool) -> Array:
     if isinstance(data, Tensor):
         data._refuse("Tensor() of it", "t.detach()")
         data = data.raw
-    if not isinstance(data, np.ndarray | np.generic) and hasattr(data, "__array_function__"):
-        return data.copy() if dtype is None else data.astype(dtype)
-    try:
-        raw = np.array(data if isinstance(data, np.ndarray) else np.asarray(data), dtype)  # PyTorch knows no copy=True
-    except ConversionError as error:
-        raise ConversionError("a list of tracked tensors would lose their graph. Write np.stack(list)") from error
-    if raw.dtype.kind in "iub" and requires_grad and dtype is None and not isinstance(data, np.ndarray | np.generic):
-        raw = raw.astype(float)
+    known = isinstance(data, np.ndarray | np.generic)
+    if not known and hasattr(data, "__array_function__"):
+        raw = data.copy() if dtype is None else data.astype(dtype)
+    else:
+        try:
+            raw = np.array(data if known else np.asarray(data), dtype)  # PyTorch knows no copy=True
+        except ConversionError as error:
+            raise ConversionError("a list of tracked tensors would lose their graph. Write np.stack(list)") from error
+        if raw.dtype.kind in "iub" and requires_grad and dtype is None and not known:
+            raw = raw.astype(float)
     if raw.dtype.kind not in "fiub":
         raise DtypeError(f"a tensor holds real numbers; this data has dtype {raw.dtype}")
     return raw
