@@ -44,6 +44,10 @@ class NameLookupError(TinygradError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class FileFormatError(TinygradError, ValueError):
+    """A file that is damaged, or of another kind than its name says."""
+
+
 class GradcheckError(TinygradError, AssertionError):
     """Autograd and finite differences disagree, or cannot be compared.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from tinygrad_bp.errors import NameLookupError, ShapeError
+from tinygrad_bp.errors import DtypeError, NameLookupError, ShapeError
+from tinygrad_bp.nn import files
 from tinygrad_bp.tensor import Changes, Tensor
 
 
@@ -60,17 +63,21 @@ class Module:
             if p.name is None or isinstance(p.name, _Path):
                 p.name = _Path(name)
 
-    def children(self) -> Iterator[tuple[str, Module]]:
-        """(name, module) for the modules directly inside this one."""
-        for key, value in vars(self).items():
-            yield from _modules(key, value)
+    def __copy__(self) -> Self:
+        """A module of its own, as ``copy.deepcopy`` makes it: two modules with the same parameters would learn as one."""
+        return copy.deepcopy(self)
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """(name, parameter) in the order of definition; a shared parameter once, under its first name."""
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) for the modules directly inside this one, also in lists, tuples and dicts."""
+        for key, value in vars(self).items():
+            yield from _inside(key, value, Module)
+
+    def named_parameters(self, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """(name, parameter) in the order of definition; a shared parameter once, under its first name, unless told otherwise."""
         seen: set[int] = set()
         for key, value in vars(self).items():
             for name, p in _parameters(key, value):
-                if p.serial not in seen:
+                if p.serial not in seen or not remove_duplicate:
                     seen.add(p.serial)
                     yield name, p
 
@@ -96,49 +103,92 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """Name -> a copy of the values, with the names and shapes that PyTorch gives the same modules."""
-        return {name: p.numpy() for name, p in self.named_parameters()}
+        return {name: p.numpy() for name, p in self.named_parameters(remove_duplicate=False)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over values, and their dtype, from a state_dict of the same names and shapes; all of it or nothing."""
-        own = dict(self.named_parameters())
+        """Take over values, and their dtype, from a state_dict of the same names and shapes; all of it or nothing.
+
+        Integers become float64. Raises ``NameLookupError`` for missing and unknown names, ``ShapeError`` for another
+        shape, ``DtypeError`` for what is not real numbers; then nothing has changed.
+        """
+        own = dict(self.named_parameters(remove_duplicate=False))
         missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
         if missing or unknown:
             raise NameLookupError(f"state_dict does not fit the module: missing {sorted(missing)}, not in the module {sorted(unknown)}")
-        new = {name: Tensor(value).raw for name, value in state.items()}
+        new = {name: _values(name, state[name], p.shape) for name, p in own.items()}
         for name, value in new.items():
-            if value.shape != own[name].shape:
-                raise ShapeError(f"{name} has shape {own[name].shape}; the state_dict holds shape {value.shape}")
-        for name, value in new.items():
-            own[name].raw = value if value.dtype.kind == "f" else value.astype(float)
+            own[name].raw = value
             Changes.note(own[name])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the ``state_dict`` to a file: ``.npz``, or with the extra ``safetensors`` also ``.safetensors``.
+
+        The file appears whole or not at all: an interrupted save leaves the old one as it was. Raises ``ValueError``
+        for another suffix.
+
+        >>> import tempfile, pathlib
+        >>> from tinygrad_bp import nn
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nn.Linear(2, 3, rng=0).save(pathlib.Path(folder) / "model.npz")
+        ...     model = nn.Linear(2, 3).load(pathlib.Path(folder) / "model.npz")
+        """
+        files.write(path, self.state_dict())
+
+    def load(self, path: str | os.PathLike[str]) -> Self:
+        """Take over the values that ``save`` wrote, and return the module. Nothing in the file is executed.
+
+        Raises ``FileFormatError`` for a damaged file or one of another kind, and the errors of ``load_state_dict``
+        for one that belongs to another module; then nothing has changed.
+        """
+        self.load_state_dict(files.read(path))
+        return self
 
     def __repr__(self) -> str:
         inside = [f"  ({name}): " + repr(module).replace("\n", "\n  ") for name, module in self.children()]
         head = f"{type(self).__name__}({self.extra_repr()}"
-        return "\n".join([head, *inside, ")"]) if inside else f"{head})"
+        return ("\n".join([head, *inside, ")"]) if inside else f"{head})") + self._size()
+
+    def _size(self) -> str:
+        """How many numbers it learns, as a comment; nothing where it has none."""
+        sizes = [(p.size, p.requires_grad) for p in self.parameters()]
+        total, frozen = sum(n for n, _ in sizes), sum(n for n, learned in sizes if not learned)
+        return f"  # {total} parameter{'s' * (total != 1)}{f', {frozen} frozen' if frozen else ''}" if sizes else ""
 
     def extra_repr(self) -> str:
         """What stands between the brackets of the repr."""
         return ""
 
 
+def _values(name: str, value: Any, shape: tuple[int, ...]) -> Any:
+    """What a parameter takes over: a copy, checked."""
+    try:
+        raw = Tensor(value).raw
+    except DtypeError as error:
+        raise DtypeError(f"{name} in the state_dict: {error}") from error
+    if raw.shape != shape:
+        raise ShapeError(f"{name} has shape {shape}; the state_dict holds shape {raw.shape}")
+    return raw if raw.dtype.kind == "f" else raw.astype(float)
+
+
 def _parameters(key: str, value: Any) -> Iterator[tuple[str, Parameter]]:
-    if isinstance(value, Parameter):
-        yield key, value
-    for name, module in _modules(key, value):
-        for inner, p in module.named_parameters():
-            yield f"{name}.{inner}", p
+    for name, found in _inside(key, value, (Module, Parameter)):
+        if isinstance(found, Parameter):
+            yield name, found
+        else:
+            for inner, p in found.named_parameters(remove_duplicate=False):
+                yield f"{name}.{inner}", p
 
 
-def _modules(key: str, value: Any) -> Iterator[tuple[str, Module]]:
-    if isinstance(value, Module):
+def _inside(key: str, value: Any, wanted: Any) -> Iterator[tuple[str, Any]]:
+    """What an attribute holds of the wanted kinds, with names: itself, or items of lists, tuples and dicts."""
+    if isinstance(value, wanted):
         yield key, value
     elif isinstance(value, list | tuple) and not isinstance(value, _Steps):
         for i, item in enumerate(value):
-            yield from _modules(f"{key}.{i}", item)
+            yield from _inside(f"{key}.{i}", item, wanted)
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _modules(f"{key}.{name}", item)
+            yield from _inside(f"{key}.{name}", item, wanted)
 
 
 class Sequential(Module):
@@ -147,9 +197,9 @@ class Sequential(Module):
     >>> from tinygrad_bp import nn
     >>> nn.Sequential(nn.Linear(2, 3), nn.Sigmoid())
     Sequential(
-      (0): Linear(in_features=2, out_features=3, bias=True)
+      (0): Linear(in_features=2, out_features=3, bias=True)  # 9 parameters
       (1): Sigmoid()
-    )
+    )  # 9 parameters
     """
 
     def __init__(self, *modules: Module) -> None:

@@ -1,0 +1,117 @@
+"""Models as files: name -> array, in NumPy's ``.npz`` or in ``.safetensors``. Files are data; nothing read is executed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import secrets
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_bp.errors import FileFormatError
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+PathLike = str | os.PathLike[str]
+
+
+def write(path: PathLike, arrays: Arrays) -> None:
+    """Write a file whole or not at all: a new one beside it takes its place when it is finished."""
+    encode, _ = _format(path)
+    path = Path(os.path.realpath(path))  # through a link, so that the link stays one
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # the same folder: replacing cannot cross disks
+    try:
+        with unfinished.open("xb") as file:
+            file.write(encode(arrays))
+            file.flush()
+            os.fsync(file.fileno())  # a power cut must not leave the new name with the old disk's nothing
+        unfinished.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise
+
+
+def read(path: PathLike) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a file. Raises ``FileFormatError`` where it is damaged or of another kind."""
+    _, decode = _format(path)
+    data = Path(path).read_bytes()
+    try:
+        return decode(data)
+    except _DAMAGE as error:
+        kind = Path(path).suffix
+        raise FileFormatError(f"{os.fspath(path)} cannot be read as a {kind} file: it is damaged or of another kind ({error})") from error
+
+
+# what zipfile, zlib and NumPy raise on bytes that are not what they should be
+_DAMAGE = (
+    ValueError, LookupError, TypeError, OSError, EOFError, MemoryError, RuntimeError, OverflowError, struct.error, zlib.error,
+    zipfile.BadZipFile,
+)  # fmt: skip
+
+
+def _format(path: PathLike) -> tuple[Callable[[Arrays], bytes], Callable[[bytes], dict[str, np.ndarray[Any, Any]]]]:
+    """How a suffix is written and read."""
+    suffix = Path(path).suffix
+    if suffix == ".npz":
+        return _to_npz, _from_npz
+    if suffix == ".safetensors":
+        return _to_safetensors, _from_safetensors
+    raise ValueError(f"a model is saved as .npz or .safetensors; got {os.fspath(path)!r}")
+
+
+def _to_npz(arrays: Arrays) -> bytes:
+    """What ``np.savez`` writes, without its reserved names, and with the same bytes for the same arrays."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, array, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
+    return file.getvalue()
+
+
+def _from_npz(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
+    """What ``np.load(..., allow_pickle=False)`` reads; each array is read to its end, so that its checksum is compared."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name.removesuffix(".npy"): _from_npy(archive.read(name)) for name in archive.namelist()}
+
+
+def _from_npy(data: bytes) -> np.ndarray[Any, Any]:
+    file = io.BytesIO(data)
+    array: np.ndarray[Any, Any] = np.lib.format.read_array(file, allow_pickle=False)
+    if file.read(1):
+        raise ValueError("there are more bytes than the array has")
+    return array
+
+
+def _to_safetensors(arrays: Arrays) -> bytes:
+    safetensors = _safetensors()
+    try:
+        data: bytes = safetensors.save({name: np.array(array, order="C") for name, array in arrays.items()})
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"safetensors cannot hold these arrays ({error!r}). Save as .npz") from error
+    return data
+
+
+def _from_safetensors(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
+    safetensors, errors = _safetensors(), importlib.import_module("safetensors")
+    try:
+        arrays: dict[str, np.ndarray[Any, Any]] = safetensors.load(data)
+    except errors.SafetensorError as error:
+        raise ValueError(error) from error
+    return arrays
+
+
+def _safetensors() -> Any:
+    try:
+        return importlib.import_module("safetensors.numpy")
+    except ImportError as error:
+        raise ModuleNotFoundError("a .safetensors file needs the package: pip install tinygrad_bp[safetensors]. Or save as .npz") from error
