@@ -751,7 +751,11 @@ def test_sinc_is_better_than_the_peers_near_zero() -> None:
 
 def later(path: str) -> Callable[..., Any]:
     """A function of PyTorch's, looked up when it is called: it may not be installed."""
-    return lambda *xs: named(torch, path)(*xs)
+
+    def run(*xs: Any) -> Any:
+        return named(torch, path)(*xs)
+
+    return run
 
 
 STEPS: list[tuple[int, Callable[..., Any], Callable[..., Any]]] = [  # arguments, in ours, in torch's; (2, 3) to (2, 3)
