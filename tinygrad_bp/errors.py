@@ -37,6 +37,12 @@ class AnomalyError(TinygradError, FloatingPointError):
     """An operation made a NaN or an infinity; raised inside ``detect_anomaly()``."""
 
 
+class DivergenceError(TinygradError, FloatingPointError):
+    """The loss became NaN or infinite during training; ``history`` is the record of the run until then."""
+
+    history: object = None
+
+
 class NameLookupError(TinygradError, KeyError):
     """A name that the graph does not have."""
 

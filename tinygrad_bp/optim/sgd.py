@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-import numpy as np
-
-from tinygrad_bp.tensor import Array, Changes, Tensor
-
-
-class Optimizer:
-    """Holds the parameters; a subclass says how a gradient changes one."""
-
-    def __init__(self, params: Iterable[Any], lr: float) -> None:
-        self.params: list[Any] = list(params)
-        self.lr = lr
-        if not self.params:
-            raise ValueError("an optimizer needs parameters: optim.SGD(model.parameters(), lr=0.1)")
-        wrong = [p for p in self.params if not (isinstance(p, Tensor) and p.is_leaf)]
-        if wrong:
-            raise TypeError(f"an optimizer changes leaf tensors; got {wrong[0]!r}")
-
-    def zero_grad(self) -> None:
-        """Forget the gradients. Without this, ``backward()`` adds to them."""
-        for p in self.params:
-            p.gradient = None
-
-    def step(self) -> None:
-        """Update every parameter that has a gradient, all from the gradients of the same point."""
-        for i, p in enumerate(self.params):
-            g = p.gradient
-            if g is None or not p.tracked:
-                continue
-            change = self.change(i, p.raw, g.raw if isinstance(g, Tensor) else g)
-            if isinstance(p.raw, np.ndarray):
-                p.raw -= change
-            else:  # the array of another library may not be changeable
-                p.raw = p.raw - change
-            Changes.note(p)
-
-    def change(self, i: int, value: Array, gradient: Array) -> Array:
-        """What is subtracted from parameter ``i``."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method change(self, i, value, gradient)")
+from tinygrad_bp.optim.optimizer import Optimizer, at_least_zero
+from tinygrad_bp.tensor import Array, Tensor
 
 
 class SGD(Optimizer):
-    """w <- w - lr * v, where v is the gradient, or with momentum v <- momentum * v + gradient, as in PyTorch.
+    """Gradient descent, w <- w - lr * g, with momentum, Nesterov's momentum and weight decay, as in PyTorch::
 
-    Source: document "反向传播—BP", step 2.2; momentum: Polyak 1964, in PyTorch's convention.
+        g <- g + weight_decay * w                             the gradient of weight_decay / 2 * sum(w ** 2) on top
+        v <- momentum * v + (1 - dampening) * g               v = g at the first update
+        w <- w - lr * v                                       nesterov: w <- w - lr * (g + momentum * v)
+
+    So a part of the last change of the weights goes on into the next one. That is how document "BP算法讲解",
+    2.6.2, describes momentum in words; the formula that it prints carries on a part of the weights themselves.
+
+    Sources: document "反向传播—BP", step 2.2 (plain); Polyak 1964, "Some methods of speeding up the convergence of
+    iteration methods" (momentum); Sutskever et al. 2013, "On the importance of initialization and momentum in deep
+    learning" (Nesterov). PyTorch's convention: a new lr applies to the whole of v at once.
+
+    Raises ``ValueError`` for numbers out of their range, and for ``nesterov`` without momentum or with dampening.
 
     >>> w = Tensor([0.4], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -57,13 +31,33 @@ class SGD(Optimizer):
     Tensor([0.], requires_grad=True)
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.0) -> None:
+    settings = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
         super().__init__(params, lr)
-        self.momentum = momentum
-        self.velocity: dict[int, Array] = {}
+        at_least_zero(momentum=momentum, weight_decay=weight_decay)
+        if nesterov and (momentum == 0 or dampening != 0):
+            raise ValueError("Nesterov's momentum needs momentum > 0 and dampening = 0")
+        self.momentum, self.dampening, self.weight_decay, self.nesterov = momentum, dampening, weight_decay, nesterov
 
     def change(self, i: int, value: Array, gradient: Array) -> Array:
+        if self.weight_decay:
+            gradient = gradient + self.weight_decay * value
         if self.momentum:
-            before = self.velocity.get(i)
-            gradient = self.velocity[i] = gradient if before is None else self.momentum * before + gradient
+            velocity = self._velocity(i, gradient)
+            gradient = gradient + self.momentum * velocity if self.nesterov else velocity
         return self.lr * gradient
+
+    def _velocity(self, i: int, gradient: Array) -> Array:
+        before = self.state.get(i)  # at first a copy: the gradient belongs to the tensor, and may be written to there
+        v = gradient.copy() if before is None else self.momentum * before["momentum_buffer"] + (1 - self.dampening) * gradient
+        self.state[i] = {"momentum_buffer": v}
+        return v
