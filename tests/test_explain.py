@@ -61,16 +61,34 @@ def test_a_graph_that_is_no_network():
     assert "along 2 paths" in text
 
 
+def test_a_tensor_is_explained_whatever_else_bears_its_name():
+    a, b = (Tensor([1.0, 2.0], requires_grad=True).named(name, "w1 w2") for name in "ab")
+    y = np.sum(a * 3.0 + b * 7.0).named("y")
+    assert str(tg.explain(y, a)).endswith("= 3")
+    assert str(tg.explain(y, b)).endswith("= 7")
+
+
+def test_indexing_is_explained_and_what_cannot_be_taken_apart_says_so():
+    c = Tensor([2.0, 5.0], requires_grad=True).named("c")
+    assert str(tg.explain((c[0] * c[1]).named("y"), "c1")).endswith("= 5")
+    for rearranged in (c.reshape(2, 1), np.flip(c), np.concatenate([c, c]), np.stack([c, c]), np.roll(c, 1), np.expand_dims(c, 0)):
+        assert tg.explain(np.sum(rearranged * rearranged).named("y"), "c1").text
+    with pytest.raises(GraphError, match="softmax cannot be taken apart into single numbers"):
+        tg.explain(np.sum(tg.softmax(c)).named("y"), "c1")
+
+
 def test_digits():
     assert "= 0.0822" in str(tg.explain(example.forward(), "w5", digits=3))
 
 
 def test_errors_name_what_is_there():
     loss = example.forward()
-    with pytest.raises(NameLookupError, match=r"no tensor named 'w9'. Its names are: w1, w2"):
+    with pytest.raises(NameLookupError, match=r"no tensor named 'w9'. Its names are: W1 \(w1, w2"):
         tg.explain(loss, "w9")
-    with pytest.raises(GraphError, match="does not depend on i1"):
-        tg.explain(loss, "i1")
+    assert str(tg.explain(loss, "i1"))  # an input has a derivative too
+    c = Tensor([2.0, 5.0], requires_grad=True).named("c")
+    with pytest.raises(GraphError, match="does not depend on c2"):
+        tg.explain((c[0] * 3).named("y"), "c2")
     with pytest.raises(GraphError, match="starts from a scalar"):
         tg.explain(Tensor([1.0, 2.0], requires_grad=True) * 2, "x")
     big = nn.MLP([300, 300, 1], rng=0)

@@ -43,7 +43,7 @@ def test_the_text_and_the_value_of_an_expression_agree_with_python(tree: Any) ->
     with np.errstate(all="ignore"):
         try:
             expected = computed(tree, {k: np.float64(v) for k, v in VALUES.items()})
-        except OverflowError:
+        except (OverflowError, ZeroDivisionError):
             return
         if not np.isfinite(expected) or abs(expected) > 1e15:
             return

@@ -87,7 +87,9 @@ def test_names_are_unique_and_found() -> None:
     y = (x * 2).named("x") + (x * 3).named("t1")
     p = Program.of(y)
     assert len({name for name, line in zip(p.names, p, strict=True) if not line.constant}) == len([line for line in p if not line.constant])
-    assert p.place(x) == p.place("x")
+    assert p.names[p.place(x)] == "x"
+    with pytest.raises(NameLookupError, match="several tensors of the graph are named 'x'"):
+        p.place("x")
     with pytest.raises(NameLookupError, match=r"the graph has no tensor named 'q'. Its names are: x, x_2, t1"):
         p.place("q")
     with pytest.raises(NameLookupError, match="tensor 'z' is not part of this graph"):

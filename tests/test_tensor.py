@@ -132,7 +132,7 @@ def test_matmul_on_both_sides() -> None:
 
 
 def test_divisions_that_numpy_has_and_we_do_not() -> None:
-    for run in (lambda t: t // 2, lambda t: t % 2, lambda t: divmod(t, 2), abs, lambda t: ~t, round):
+    for run in (lambda t: t // 2, lambda t: divmod(t, 2), lambda t: ~t, round):
         with pytest.raises(TypeError):
             run(leaf(1.5))
 

@@ -14,9 +14,10 @@ from tinygrad_bp.tensor import Tensor, enable_grad, no_grad
 
 __version__ = "0.1.0"
 __all__ = [
-    "Program", "Tensor", "bilinear", "check", "composed", "constant", "detect_anomaly", "draw", "elu", "enable_grad", "erf", "explain", "gelu", "general",
-    "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "leaky_relu", "linear", "log_softmax", "logsumexp", "nn", "no_grad",
-    "optim", "pointwise", "relu", "sigmoid", "silu", "softmax", "softplus", "value_and_grad", "vjp", "worked",
+    "Program", "Tensor", "bilinear", "check", "composed", "constant", "detect_anomaly", "draw", "elu", "enable_grad", "erf",
+    "explain", "gelu", "general", "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "leaky_relu", "linear", "log_softmax",
+    "logsumexp", "nn", "no_grad", "optim", "pointwise", "relu", "sigmoid", "silu", "softmax", "softplus", "value_and_grad", "vjp",
+    "worked",
 ]  # fmt: skip
 del _compositions
 

@@ -34,7 +34,7 @@ class detect_anomaly(ContextDecorator):
     ...     with np.errstate(divide="ignore"):
     ...         y.backward()  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    tinygrad_bp.errors.AnomalyError: the derivative of sqrt with respect to x (tensor 'x') is inf at index (1,). Recorded by ...: y = np.sum(np.sqrt(x))
+    tinygrad_bp.errors.AnomalyError: the derivative of sqrt with respect to x (tensor 'x') is inf at index (1,). Recorded by ...
     """
 
     running = 0  # how many are active in all threads: the operations look closer only where there are any

@@ -148,8 +148,18 @@ class Expression:
     __repr__ = __str__
 
     def same(self, other: Expression) -> bool:
-        """Whether both are written alike."""
-        return self.text() == other.text()
+        """Whether both are the same formula."""
+        if self is other:
+            return True
+        if self.function is None or other.function is None:
+            return (
+                self.function is other.function
+                and self.name == other.name
+                and _number(self) == _number(other)
+                and bool(self.name or _number(self) is not None)
+            )
+        alike = self.function is other.function and self.options == other.options and len(self.operands) == len(other.operands)
+        return alike and all(a.same(b) for a, b in zip(self.operands, other.operands, strict=True))
 
     def names(self) -> list[str]:
         """The names that occur, each once, in order."""

@@ -105,7 +105,7 @@ class Program:
                 count -= line.constant
             else:
                 name, copy = str(line.name), 1
-                while name in used:
+                while name in used or (copy > 1 and name in taken):
                     copy += 1
                     name = f"{line.name}_{copy}"
             used.add(name)
@@ -123,26 +123,34 @@ class Program:
             if of.serial not in self.serials:
                 raise NameLookupError(f"{of.label()} is not part of this graph")
             return self.serials[of.serial]
+        if sum(line.name == of for line in self.lines) > 1:
+            raise NameLookupError(
+                f"several tensors of the graph are named {of!r}. Give the tensor itself, or different names, with t.named(...)"
+            )
         if of not in self.places:
-            known = ", ".join(name for name, i in self.places.items() if self.lines[i].name is not None)
+            known = ", ".join(_with_elements(name, self.lines[i].name) for name, i in self.places.items() if self.lines[i].name is not None)
             raise NameLookupError(f"the graph has no tensor named {of!r}. Its names are: {known or 'none; use t.named(...)'}")
         return self.places[of]
 
     @cached_property
-    def elements(self) -> dict[str, tuple[int, tuple[int, ...]]]:
-        """Element name -> (line, index): ``w5`` -> (the line of W2, (0, 0))."""
-        found: dict[str, tuple[int, tuple[int, ...]]] = {}
+    def elements(self) -> dict[str, list[tuple[int, tuple[int, ...]]]]:
+        """Element name -> where it is, as (line, index): ``w5`` -> [(the line of W2, (0, 0))]."""
+        found: dict[str, list[tuple[int, tuple[int, ...]]]] = {}
         for line in self.lines:
             if line.name is not None and line.shape:
                 for name, index in zip(element_names(line.name, line.shape), np.ndindex(line.shape), strict=True):
-                    found.setdefault(str(name), (line.index, index))
+                    found.setdefault(str(name), []).append((line.index, index))
         return found
 
-    def locate(self, name: str) -> tuple[int, tuple[int, ...] | None]:
-        """(line, None) for the name of a tensor, (line, index) for that of an element."""
-        if name not in self.places and name in self.elements:
-            return self.elements[name]
-        return self.place(name), None
+    def locate(self, of: str | Tensor) -> tuple[int, tuple[int, ...] | None]:
+        """(line, None) for a tensor or its name, (line, index) for the name of an element."""
+        if isinstance(of, Tensor) or of in self.places or of not in self.elements:
+            return self.place(of), None
+        if len(self.elements[of]) > 1:
+            raise NameLookupError(
+                f"{len(self.elements[of])} tensors have an element named {of!r}. Give them different names, with t.named(...)"
+            )
+        return self.elements[of][0]
 
     def value(self, name: str) -> Array:
         """The value of a tensor or of an element, by name."""
@@ -194,7 +202,7 @@ class Program:
                 continue
             operands = [values[i] for i in line.operands]
             for i, place in enumerate(line.operands):
-                if not self.lines[place].tracked:
+                if self.lines[place].constant:
                     continue
                 gx = derivative(line, i, g, operands, values[line.index])
                 if gx is not None:
@@ -253,14 +261,29 @@ class Program:
         The lines are replayed on arrays of scalar tensors: NumPy itself takes sums and matrix products apart. So
         the result is again a recorded graph, and everything that reads one reads this.
         """
+        return self.unrolled[0]
+
+    @cached_property
+    def unrolled(self) -> tuple[Program, dict[tuple[int, tuple[int, ...]], int]]:
+        """``scalars()``, and where each element of each line went: (line, index) -> line of the unrolled program."""
         cost = sum(self._cost(line) for line in self.lines)
         if cost > SCALAR_LIMIT:
             raise ShapeError(
                 f"the graph is too large to unroll: about {cost} operations on single numbers, and {SCALAR_LIMIT} are the limit"
             )
-        unrolled = self.replay({line.index: _scalar_leaf(line) for line in self.lines if line.rule is None}, _unroll)
-        outputs = [cell.tensor for i in self.outputs for cell in np.atleast_1d(unrolled[i]).flat]
-        return Program.of(*outputs)
+        cells = self.replay({line.index: _scalar_leaf(line) for line in self.lines if line.rule is None}, _unroll)
+        program = Program.of(*(cell.tensor for i in self.outputs for cell in np.atleast_1d(cells[i]).flat))
+        where = {
+            (line.index, index): program.serials[cell.tensor.serial]
+            for line in self.lines
+            if not line.constant
+            for index, cell in np.ndenumerate(cells[line.index])
+            if cell.tensor.serial in program.serials
+        }
+        inputs = {where[line.index, index] for line in self.lines if not (line.tracked or line.constant) for index in np.ndindex(line.shape)
+                  if (line.index, index) in where}  # fmt: skip
+        lines = tuple(replace(line, tracked=line.index not in inputs) for line in program.lines)
+        return replace(program, lines=lines), where
 
     def _cost(self, line: Line) -> int:
         if line.rule is None:
@@ -294,7 +317,8 @@ class _Reader:
                     "Read the graph before the update"
                 )
             operands.append(self.places[x.serial])
-        value = np.array(t.raw) if t.rule is None else np.asarray(t.raw)  # a leaf may be overwritten by the next update
+        # a leaf, and with it every view of one, may be overwritten by the next update
+        value = np.array(t.raw) if t.rule is None or getattr(t.raw, "base", None) is not None else np.asarray(t.raw)
         self.places[t.serial] = self.add(t.name, value, t.rule, tuple(operands), t.params, tracked=True)
 
     def add(self, name: str | None, value: Array, rule: Rule | None = None, operands: tuple[int, ...] = (), params: Params = None,
@@ -337,6 +361,10 @@ def _cells(values: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any
     return cells
 
 
+def _with_elements(shown: str, name: str | None) -> str:
+    return f"{shown} ({', '.join(name.elements)})" if isinstance(name, Name) and name.elements else shown
+
+
 def element_names(name: str | None, shape: tuple[int, ...]) -> list[str | None]:
     """Names for the elements of a named array: those it was given, or ``x1, x2``, ``w11, w12``."""
     size = int(np.prod(shape))
@@ -356,7 +384,7 @@ def _scalar_leaf(line: Line) -> Any:
     if line.constant and line.value.ndim == 0:
         return line.value[()]
     tensors = [
-        _Cell(Tensor(value, requires_grad=line.tracked, name=name))
+        _Cell(Tensor(value, requires_grad=line.value.dtype.kind == "f", name=name))
         for value, name in zip(line.value.flat, element_names(line.name, line.shape), strict=True)
     ]
     return _cells(tensors, line.shape)
@@ -372,7 +400,10 @@ def _unroll(line: Line, operands: Sequence[Any]) -> Any:
         )
         result = apply(*operands)
     else:
-        result = rule.function(*operands, **params)
+        try:
+            result = rule.function(*operands, **params)
+        except (TypeError, AttributeError) as error:
+            raise GraphError(f"{rule.name} cannot be taken apart into single numbers: it is no sum, product or rearrangement") from error
     if not isinstance(result, np.ndarray):
         result = _cells([result], ())
     for cell, name in zip(result.flat, element_names(line.name, line.shape), strict=True):

@@ -17,6 +17,7 @@ metadata such as ``axis``. The body is the textbook formula: no broadcasting, no
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -56,12 +57,32 @@ class Rule:
                 )
         for formula in filter(None, self.formulas):
             self.options |= dict.fromkeys(_keywords(formula)) | (formula.__kwdefaults__ or {})
+        if kind != "constant":
+            self._compare_with_function()
         self.reads = tuple(self._positions(formula) for formula in self.formulas)
         self.pulls = tuple(map(self._on_arrays, self.formulas, self.reads))
         self.recorded = tuple(map(self._on_tensors, self.formulas, self.reads))
 
     def __repr__(self) -> str:
         return f"<{self.kind} rule of {self.name}({', '.join([*self.arguments, *self.options])})>"
+
+    def _compare_with_function(self) -> None:
+        """The formulas stand in the order of the function's parameters, and its options have the same defaults."""
+        code = getattr(self.function, "__code__", None)
+        if code is None or code.co_flags & inspect.CO_VARARGS:
+            return
+        names = code.co_varnames[: code.co_argcount]
+        if self.arguments != names[: len(self.arguments)]:
+            raise RuleError(
+                f"rule of {self.name}: its formulas are for ({', '.join(self.arguments)}), but the function takes ({', '.join(names)}). "
+                "Name each array argument as the function does, in its order; None stands for one that is not differentiated"
+            )
+        defaults = {name: default for name, default in _parameters_of(self.function) if default is not inspect.Parameter.empty}
+        for name, default in self.options.items():
+            if name in defaults and defaults[name] != default:
+                raise RuleError(
+                    f"rule of {self.name}: the option {name} is {defaults[name]!r} by default in the function and {default!r} in its formula"
+                )
 
     def _positions(self, formula: Formula | None) -> tuple[int, ...]:
         """Where each parameter of a formula after ``g`` comes from."""
@@ -128,11 +149,7 @@ class Rule:
             raise TypeError(f"{self.name} takes ({', '.join(names)}); got {len(args)} positional arguments and {sorted(kwargs)}")
         inputs = tuple(named.pop(name) for name in names[:n])
         defaults = dict(self.signature)
-        params = {
-            name: value[:] if isinstance(value, list) else value  # a list of axes stays the caller's to change
-            for name, value in named.items()
-            if name in self.options and value is not defaults.get(name)
-        }
+        params = {name: value for name, value in named.items() if name in self.options and value is not defaults.get(name)}
         for name, value in named.items():
             if name not in self.options and value is not defaults.get(name, self):
                 raise NoRuleError(f"the rule of {self.name} does not cover the option {name}={value!r}; leave it out")
@@ -150,14 +167,22 @@ def _keywords(formula: Formula) -> tuple[str, ...]:
 
 
 def _signature(rule: Rule) -> tuple[tuple[str, Any], ...]:
-    """Names and defaults of the function's parameters; looked up once per rule, when a call first needs it."""
-    import inspect
+    """Names and defaults of the function's parameters, looked up when a call first needs them."""
+    return _parameters_of(rule.function) or tuple((name, None) for name in [*rule.arguments, *rule.options])
 
+
+@functools.cache
+def _parameters_of(function: Any) -> tuple[tuple[str, Any], ...]:
     try:
-        parameters = inspect.signature(rule.function).parameters.values()
+        parameters = inspect.signature(function).parameters.values()
     except ValueError:  # a C function that does not tell
-        return tuple((name, None) for name in [*rule.arguments, *rule.options])
+        return ()
     return tuple((p.name, p.default) for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+
+
+def parameter_names(function: Any) -> tuple[str, ...]:
+    """The names of a function's parameters, in order."""
+    return tuple(name for name, _ in _parameters_of(function))
 
 
 def _declare(kind: Kind, function: Callable[..., Any], formulas: Mapping[str, Formula | None]) -> Callable[..., Any]:

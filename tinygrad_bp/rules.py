@@ -39,8 +39,8 @@ pointwise(np.divide, a=lambda g, b: g / b, b=lambda g, b, y: -g * y / b)
 # and 0 ** b does not depend on b > 0, although log(0) is infinite
 pointwise(np.power, a=lambda g, a, b: g * b * a ** (b - (b != 0)), b=lambda g, a, y: g * y * np.log(a + (a == 0)))
 pointwise(np.float_power, a=lambda g, a, b: g * b * a ** (b - (b != 0)), b=lambda g, a, y: g * y * np.log(a + (a == 0)))
-pointwise(np.remainder, a=lambda g: g, b=lambda g, a, b: -g * np.floor(a / b))
-pointwise(np.fmod, a=lambda g: g, b=lambda g, a, b: -g * np.trunc(a / b))
+pointwise(np.remainder, a=lambda g: g, b=lambda g, a, b: -g * np.floor_divide(a, b))
+pointwise(np.fmod, a=lambda g: g, b=lambda g, a, b, y: -g * np.rint((a - y) / b))
 pointwise(np.negative, x=lambda g: -g)
 pointwise(np.positive, x=lambda g: g)
 pointwise(np.reciprocal, x=lambda g, y: -g * y * y)
@@ -193,10 +193,8 @@ def join(n: int) -> Rule:
 # -- no derivative: the result is a plain array ----------------------------------------------------------------------
 constant(np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal)
 constant(np.logical_and, np.logical_or, np.logical_xor, np.logical_not, np.isnan, np.isinf, np.isfinite, np.signbit)
-constant(np.sign, np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.fix, np.floor_divide, np.heaviside, np.spacing)
-constant(
-    np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj
-)
+constant(np.sign, np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.fix, np.floor_divide, np.spacing)
+constant(np.zeros_like, np.ones_like, np.empty_like, np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj)
 constant(np.allclose, np.isclose, np.array_equal, np.array_equiv, np.all, np.any, np.shares_memory, np.may_share_memory)
 constant(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition, np.lexsort, np.searchsorted, np.digitize)
-constant(np.nonzero, np.flatnonzero, np.argwhere, np.count_nonzero, np.unique, np.histogram, np.bincount, np.isin, np.array2string)
+constant(np.nonzero, np.flatnonzero, np.argwhere, np.count_nonzero, np.isin, np.array2string)

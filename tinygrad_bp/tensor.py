@@ -13,6 +13,7 @@ Tensor([ 5.43656366, 22.1671683 ])
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import sys
 import threading
@@ -26,7 +27,7 @@ import numpy as np
 
 from tinygrad_bp.anomaly import detect_anomaly, watch_forward
 from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, RuleError, ShapeError, TinygradError
-from tinygrad_bp.rule import COMPOSED, RULES, Rule
+from tinygrad_bp.rule import COMPOSED, RULES, Rule, parameter_names
 
 Array = Any  # numpy.ndarray, a NumPy scalar, or the array of another library
 Params = dict[str, Any] | None
@@ -240,7 +241,7 @@ def cast(x: Array, *, dtype: Any) -> Array:
 def take(x: Array, *, index: Any) -> Array:
     """``x[index]``, the function behind indexing."""
     y = x[index]
-    if not isinstance(y, np.ndarray) and y.size != y.size:  # nan: dask counts the chosen elements only when it computes them
+    if (size := getattr(y, "size", 0)) != size:  # nan: dask counts the chosen elements only when it computes them
         raise ShapeError(
             "how many elements this mask chooses is unknown before it is computed, and no gradient can go back through "
             "a result of unknown shape. Write np.where(mask, x, 0.0) instead"
@@ -481,6 +482,11 @@ class Tensor:
     __eq__, __ne__ = map(_comparison, (np.equal, np.not_equal))
     __hash__ = object.__hash__
 
+    __mod__, __rmod__ = _operator(np.remainder), _operator(np.remainder, reflected=True)
+
+    def __abs__(self) -> Tensor:
+        return record(RULES[np.absolute], (self,))  # type: ignore[no-any-return]
+
     def __neg__(self) -> Tensor:
         return record(RULES[np.negative], (self,))  # type: ignore[no-any-return]
 
@@ -491,7 +497,12 @@ class Tensor:
         """The one room behind the doors."""
         if rule.kind == "constant":
             return rule.function(*_plain(args), **_plain(kwargs))
-        return record(rule, *rule.bind(args, kwargs))
+        inputs, params = rule.bind(args, kwargs)
+        if params is not None:
+            if _any_tracked(params):
+                raise NoRuleError(f"the options of {rule.name} ({', '.join(params)}) are not differentiated; give t.detach() or a number")
+            params = {name: _own(value) for name, value in params.items()}
+        return record(rule, inputs, params)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         if "out" in kwargs and not _any_tracked((args, kwargs)) and not any(isinstance(x, Tensor) for x in kwargs["out"]):
@@ -599,7 +610,7 @@ def _without_rule(function: Any, method: str, args: tuple[Any, ...], kwargs: dic
     """A NumPy function without a rule: by its definition in terms of others, or, on untracked tensors, as it is."""
     definition = COMPOSED.get(function if method == "__call__" else (function, method))
     if definition is not None:
-        return definition(*args, **_covered(function, definition, kwargs))
+        return _by_definition(function, method, definition, args, kwargs)
     if _any_tracked((args, kwargs)):
         name = function.__name__ if method == "__call__" else f"{function.__name__}.{method}"
         raise NoRuleError(
@@ -609,13 +620,18 @@ def _without_rule(function: Any, method: str, args: tuple[Any, ...], kwargs: dic
     return getattr(function, method)(*_plain(args), **_plain(kwargs))
 
 
-def _covered(function: Any, definition: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The options that a definition knows; of the others, only those that were left at nothing may be dropped."""
-    known = definition.__code__.co_varnames[: definition.__code__.co_argcount + definition.__code__.co_kwonlyargcount]
+def _by_definition(function: Any, method: str, definition: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a definition as NumPy's function was called. Options it does not name must have been left at nothing."""
+    code = definition.__code__
+    if not code.co_flags & inspect.CO_VARARGS:
+        required = code.co_argcount - len(definition.__defaults__ or ())
+        names = parameter_names(function) if method == "__call__" else code.co_varnames
+        args, kwargs = args[:required], dict(zip(names[required:], args[required:], strict=False)) | kwargs
+    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     for name, value in kwargs.items():
-        if name not in known and value is not None and value is not np._NoValue:
+        if name not in known and value is not None and value is not False and value is not np._NoValue:
             raise NoRuleError(f"the rule of {function.__name__} does not cover the option {name}={value!r}; leave it out")
-    return {name: value for name, value in kwargs.items() if name in known}
+    return definition(*args, **{name: value for name, value in kwargs.items() if name in known and value is not np._NoValue})
 
 
 def _readonly(a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

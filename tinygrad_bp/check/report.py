@@ -18,6 +18,7 @@ from tinygrad_bp.tensor import Tensor
 COMPUTED = 1e-7  # relative tolerance for claims that were computed rather than written down,
 FULL_PRECISION = 14  # which shows in this many significant digits
 ROUNDING = 1e-13  # relative allowance for the rounding of autograd itself
+WITNESS = 1e-4  # relative allowance for the error of finite differences
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Row:
     autograd: Any
     numeric: Any  # by finite differences; None for an array that is too large
     tolerance: Any  # absolute, from the digits that the claim was written with
-    verdict: str  # "agrees", "differs" or "shape"
+    verdict: str  # "agrees", "differs", "coarse" (too few digits to tell), "shape", or "disputed" (by finite differences)
 
     @property
     def ok(self) -> bool:
@@ -92,8 +93,8 @@ def check(output: Tensor | Program, claims: Mapping[str, Any]) -> Report:
 
     ``claims``: name -> claimed derivative of the output by the tensor, or the element, of that name. A claim is
     a number or array as read off a page (it agrees if it is right to the digits written: 0.08 agrees with 0.0822;
-    a string such as ``"0.0821670"`` keeps its zeros), or a function on plain arrays whose parameters are names
-    of the graph.
+    a string such as ``"0.0821670"`` keeps its zeros; so few digits that a value twice as large would pass are
+    "coarse"), or a function on plain arrays whose parameters are names of the graph.
 
     A claim whose shape differs from the gradient's is a mistake, also where broadcasting would hide it.
 
@@ -119,23 +120,34 @@ def _row(program: Program, name: str, claim: Any) -> Row:
     expected = gradient if index is None else gradient[index]
     numeric = finite_difference(program, place, index)
     value, tolerance = _value(program, claim, expected)
-    if value.shape != np.shape(expected):
-        verdict = "shape"
-    else:
-        verdict = "agrees" if bool(np.all(np.abs(value - expected) <= tolerance)) else "differs"
+    verdict = _verdict(value, expected, numeric, tolerance)
     return Row(name, value[()], np.asarray(expected)[()], None if numeric is None else numeric[()], tolerance, verdict)
+
+
+def _verdict(value: Any, expected: Any, numeric: Any, tolerance: Any) -> str:
+    """Whether a claim agrees with autograd, and whether autograd itself is beyond doubt."""
+    if value.shape != np.shape(expected):
+        return "shape"
+    scale = float(np.max(np.abs(expected), initial=0.0))
+    if numeric is not None and not bool(np.all(np.abs(numeric - expected) <= WITNESS * scale + WITNESS**2)):
+        return "disputed"
+    difference = np.abs(value - expected)
+    if not bool(np.all(difference <= tolerance)):
+        return "differs"
+    return "coarse" if float(np.max(difference, initial=0.0)) > scale / 2 else "agrees"
 
 
 def _value(program: Program, claim: Any, expected: Any) -> tuple[np.ndarray[Any, Any], Any]:
     """The claim as an array, and how far off it may be."""
     scale = float(np.max(np.abs(expected), initial=0.0))
+    computed = COMPUTED * np.abs(expected) + ROUNDING * scale
     if callable(claim):
-        return np.asarray(_evaluate(program, claim), dtype=float), COMPUTED * scale
+        return np.asarray(_evaluate(program, claim), dtype=float), computed
     if isinstance(claim, Tensor):
-        return claim.numpy(), COMPUTED * scale
+        return claim.numpy(), computed
     value, written = np.asarray(claim, dtype=float), [str(x) for x in np.asarray(claim).flat]
     if max(map(_significant, written), default=0) >= FULL_PRECISION:
-        return value, COMPUTED * scale
+        return value, computed
     decimals = max(map(_decimals, written), default=0)
     return value, 0.5 * 10.0**-decimals * (1 + 1e-9) + ROUNDING * scale
 

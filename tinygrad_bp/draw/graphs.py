@@ -71,6 +71,7 @@ def graph(output: Tensor | Program, *more_outputs: Tensor, digits: int = 6, grad
     if len(program) > LIMIT:
         return Drawing(_summarised(program))
     found = program.gradients if gradients and program.output.value.size == 1 else {}
+    found = {place: g for place, g in found.items() if program.lines[place].tracked}
     return Drawing(_one_by_one(program, found, digits))
 
 

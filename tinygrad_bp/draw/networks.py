@@ -96,7 +96,8 @@ class _Picture:
             raise GraphError(
                 f"the network has {len(self.layers)} layers, and {LAYERS} are the most that are drawn. tg.draw.graph summarises it"
             )
-        self.gradients: Mapping[int, Any] = program.gradients if program.output.value.size == 1 else {}
+        found = program.gradients if program.output.value.size == 1 else {}
+        self.gradients: Mapping[int, Any] = {place: g for place, g in found.items() if program.lines[place].tracked}
         self.digraph = new_digraph(
             label(*map(escape, self.caption())),
             {"layout": "neato", "splines": "line", "outputorder": "edgesfirst"},  # neato leaves nodes where they are pinned

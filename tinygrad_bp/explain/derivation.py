@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.explain.document import Chain, Document, Heading, Sentence
 from tinygrad_bp.expression import Expression, number, partial, symbol
-from tinygrad_bp.program import Program, element_names
+from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
 
 PATH_LIMIT = 8
@@ -76,33 +76,25 @@ def explain(
     matrix = output if isinstance(output, Program) else Program.of(output)
     if matrix.output.value.size != 1:
         raise GraphError(f"the output has shape {matrix.output.shape}; a derivation starts from a scalar. Take .sum() or .mean()")
-    wanted = [wrt] if isinstance(wrt, str) and wrt not in matrix.places else _elements(matrix, wrt)
-    scalars = matrix.scalars()
-    blocks = [block for name in wanted for block in _Writer(scalars, name, lr, max_paths).blocks()]
+    place, index = matrix.locate(wrt)
+    scalars, where = matrix.unrolled
+    indices = np.ndindex(matrix.lines[place].shape) if index is None else [index]
+    blocks = [block for i in indices for block in _Writer(scalars, where.get((place, i)), wrt, lr, max_paths).blocks()]
     return Derivation(Document(tuple(blocks), digits))
-
-
-def _elements(program: Program, wrt: str | Tensor) -> list[str]:
-    """The names of the single numbers in a tensor."""
-    line = program.lines[program.place(wrt)]
-    name = line.name if line.name is not None else program.names[line.index]
-    return [str(n) for n in element_names(name, line.shape)]
 
 
 class _Writer:
     """One derivation in the making."""
 
-    def __init__(self, program: Program, wrt: str, lr: float | None, max_paths: int) -> None:
+    def __init__(self, program: Program, bottom: int | None, wrt: str | Tensor, lr: float | None, max_paths: int) -> None:
         self.program, self.lr, self.max_paths = program, lr, max_paths
-        self.top, self.bottom = program.outputs[0], self._place(wrt)
+        self.top = program.outputs[0]
+        if bottom is None or bottom not in program.gradients:
+            what = wrt.label() if isinstance(wrt, Tensor) else wrt
+            raise GraphError(f"{program.names[self.top]} does not depend on {what}, so that its derivative is zero")
+        self.bottom = bottom
         self.values = {name: program.lines[i].value for name, i in program.places.items()}
         self.partials = {i: program.partials(i) for i in self._route()}
-
-    def _place(self, wrt: str) -> int:
-        place = self.program.place(wrt)
-        if place not in self.program.gradients:
-            raise GraphError(f"{self.program.names[self.program.outputs[0]]} does not depend on {wrt}, so that its derivative is zero")
-        return place
 
     def _route(self) -> list[int]:
         """The named lines from the output down to the weight, newest first."""

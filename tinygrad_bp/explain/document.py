@@ -73,7 +73,7 @@ class Document:
             if isinstance(block, Chain):
                 out.append(self._chain_text(block))
             else:
-                out += ["", str(block.goal) if isinstance(block, Heading) else block.words, ""]
+                out += ["", str(block.goal) if isinstance(block, Heading) else textwrap.fill(block.words, WIDTH), ""]
         return "\n".join(out).strip("\n").replace("\n\n\n", "\n\n")
 
     def _chain_text(self, chain: Chain) -> str:
