@@ -1,5 +1,7 @@
 """Functions defined by others: their values are NumPy's own, and their derivatives of two orders those of differences."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,9 @@ def spd(n):
     a = r(n, n)
     return a @ a.T + n * np.eye(n)
 
+
+HOLES = np.where(np.eye(3, 4) > 0, np.nan, r(3, 4))
+HOLES.setflags(write=False)
 
 CASES = [
     (np.concatenate, lambda a, b: np.concatenate([a, b], 1), (r(2, 3), r(2, 2))),
@@ -209,6 +214,50 @@ CASES = [
     (tg.softplus, tg.softplus, (r(4),)),
     (tg.leaky_relu, tg.leaky_relu, (r(4),)),
     (tg.relu, tg.relu, (r(4),)),
+    (np.nanprod, lambda a: np.nanprod(a, axis=0), (HOLES,)),
+    (np.nancumsum, np.nancumsum, (HOLES,)),
+    (np.nancumprod, lambda a: np.nancumprod(a, 1), (HOLES,)),
+    (np.nanmax, lambda a: np.nanmax(a, 0), (HOLES,)),
+    (np.nanmin, lambda a: np.nanmin(a, axis=1, keepdims=True), (HOLES,)),
+    (np.nanvar, lambda a: np.nanvar(a, axis=0, ddof=1), (HOLES,)),
+    (np.nanstd, lambda a: np.nanstd(a, axis=1, keepdims=True), (HOLES,)),
+    (np.quantile, lambda a: np.quantile(a, 0.3), (r(3, 4),)),
+    (np.quantile, lambda a: np.quantile(a, [0.0, 0.4, 1.0], axis=1), (r(3, 4),)),
+    (np.quantile, lambda a: np.quantile(a, [[0.5, 0.1]], axis=0, keepdims=True), (r(3, 4),)),
+    (np.percentile, lambda a: np.percentile(a, 70, axis=(0, 1)), (r(3, 4),)),
+    (np.cov, np.cov, (r(3, 5),)),
+    (np.cov, np.cov, (r(5),)),
+    (np.cov, lambda a: np.cov(a, rowvar=False, bias=True), (r(4, 2),)),
+    (np.corrcoef, np.corrcoef, (r(3, 5),)),
+    *[(np.correlate, lambda a, b, m=m: np.correlate(a, b, m), (r(5), r(3))) for m in ("full", "same", "valid")],
+    *[(np.correlate, lambda a, b, m=m: np.correlate(a, b, m), (r(2), r(4))) for m in ("full", "same", "valid")],
+    (np.gradient, np.gradient, (r(5),)),
+    (np.gradient, lambda a: np.gradient(a, 0.5, axis=0), (r(4, 2),)),
+    (np.gradient, lambda a: np.gradient(a)[1], (r(3, 4),)),
+    (np.interp, lambda x, y: np.interp(x, [0.0, 1.0, 3.0], y), (np.array([-1.0, 0.2, 1.7, 2.9, 5.0]), r(3))),
+    (np.interp, lambda y: np.interp([-1.0, 0.2, 9.0], [0.0, 1.0, 3.0], y, left=0.0, right=7.0), (r(3),)),
+    (np.vecdot, np.vecdot, (r(2, 3), r(3))),
+    (np.linalg.vecdot, lambda a, b: np.linalg.vecdot(a, b, axis=0), (r(3, 2), r(3, 2))),
+    *[(f, f, (r(2, 3, 4), r(4))) for f in [getattr(np, "matvec", None)] if f],
+    *[(f, f, (r(3), r(2, 3, 4))) for f in [getattr(np, "vecmat", None)] if f],
+    (np.linalg.matmul, np.linalg.matmul, (r(2, 3), r(3, 2))),
+    (np.polyder, np.polyder, (r(4),)),
+    (np.polyder, lambda p: np.polyder(p, 2), (r(4),)),
+    (np.polyint, np.polyint, (r(3),)),
+    (np.vander, np.vander, (r(3),)),
+    (np.vander, lambda x: np.vander(x, 4, increasing=True), (r(3),)),
+    (np.block, lambda a, b: np.block([[a, b], [b, a]]), (r(2, 2), r(2, 2))),
+    (np.block, lambda a, b: np.block([a, b]), (r(2), r(3))),
+    (np.delete, lambda a: np.delete(a, 1, 0), (r(3, 2),)),
+    (np.delete, lambda a: np.delete(a, [0, -1]), (r(3, 2),)),
+    (np.resize, lambda a: np.resize(a, (2, 5)), (r(2, 3),)),
+    *[(f, lambda a, f=f: f(a, axis=1)[2], (r(2, 3),)) for f in [getattr(np, "unstack", None)] if f],
+    (np.linalg.vector_norm, np.linalg.vector_norm, (r(2, 3),)),
+    (np.linalg.vector_norm, lambda a: np.linalg.vector_norm(a, axis=(0, 2), keepdims=True, ord=1), (r(2, 3, 2),)),
+    (np.linalg.matrix_norm, np.linalg.matrix_norm, (r(2, 3, 3),)),
+    (np.linalg.matrix_norm, lambda a: np.linalg.matrix_norm(a, ord=np.inf), (r(2, 3, 3),)),
+    (np.linalg.tensorsolve, np.linalg.tensorsolve, (spd(6).reshape(2, 3, 6), r(2, 3))),
+    (np.linalg.tensorinv, lambda a: np.linalg.tensorinv(a, ind=1), (spd(6).reshape(6, 2, 3),)),
 ]
 
 
@@ -256,7 +305,7 @@ def test_second_derivatives(case):
     f, args, vs = case
     u = np.random.default_rng(9).normal(size=np.shape(f(*args)))
     ws = [np.random.default_rng(20 + k).normal(size=np.shape(a)) for k, a in enumerate(args)]
-    first = lambda *xs: along(tg.vjp(f, *xs)[1](u), ws) + 0.0 * np.sum(xs[0])  # noqa: E731
+    first = lambda *xs: along(tg.vjp(f, *xs)[1](u), ws) + 0.0 * np.nansum(xs[0])  # noqa: E731
     assert along(tg.vjp(first, *args)[1](1.0), vs) == pytest.approx(slope(first, args, vs), rel=3e-5, abs=3e-5)
 
 
@@ -270,6 +319,7 @@ def test_float32_stays_float32(case):
 
 
 ALIASES = {
+    np.astype,
     np.conjugate,
     np.nan_to_num,
     np.linalg.matrix_transpose,
@@ -314,3 +364,37 @@ def test_options_that_a_definition_does_not_know_are_refused():
         np.einsum("i,i->", x)
     with pytest.raises(ValueError, match=r"do not split into 3 equal parts; use np\.array_split"):
         np.split(np.concatenate([x, x]), 3)
+
+
+SHARED = {"diagonal", "trace", "tensordot"}  # one definition, two functions whose keyword-only options differ
+
+
+def test_positional_options_mean_what_they_mean_in_numpy():
+    """The third argument of np.prod is dtype: a definition that took it for keepdims would be wrong in silence."""
+    for function, definition in COMPOSED.items():
+        if isinstance(function, tuple):
+            if function[1] == "outer":
+                continue
+            theirs = ["array", "axis", "dtype", "out"]
+        elif isinstance(function, np.ufunc):
+            continue
+        else:
+            try:
+                theirs = [
+                    p.name
+                    for p in inspect.signature(function).parameters.values()
+                    if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+                ]
+            except ValueError:
+                continue
+        ours = [
+            p.name
+            for p in inspect.signature(definition).parameters.values()
+            if p.kind == p.POSITIONAL_OR_KEYWORD and p.default is not p.empty
+        ]
+        for name in ours if getattr(function, "__name__", "") not in SHARED else ():
+            assert theirs.index(name) == list(inspect.signature(definition).parameters).index(name), (function, name)
+    x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    for call in (lambda: np.prod(x, 0, np.float32), lambda: np.var(x, 0, np.float64), lambda: np.cov(x, x), lambda: np.nan_to_num(x, True)):
+        with pytest.raises(TypeError):
+            call()

@@ -234,6 +234,12 @@ JOINTLY: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("f", [np.sort, lambda x: np.partition(x, 1), np.median, np.diagonal, lambda x: np.diag(x[0])])
+def test_functions_of_index_arrays_on_a_gpu_library(f: Any) -> None:
+    for far, near in zip(to_second_order(f, FakeArray(A)), to_second_order(f, A), strict=True):
+        FAKE.same(far, near)
+
+
 @pytest.mark.parametrize("name", JOINTLY)
 def test_index_arrays_that_belong_together(name: str) -> None:
     index = JOINTLY[name]
@@ -340,10 +346,20 @@ def test_what_the_page_says_does_not_work_on_dask_does_not(dask_library: Library
         optim.SGD([w], lr=0.1).step()
 
 
-@pytest.mark.parametrize("refused", [tg.erf, tg.gelu, lambda x: np.linalg.slogdet(x[:3])[1]], ids=["erf", "gelu", "slogdet"])
-def test_what_the_page_says_is_refused_by_a_gpu_library_is(refused: Any) -> None:
+ON_THE_HOST_ONLY: dict[str, Callable[[Any], Any]] = {
+    "erf": tg.erf,
+    "gelu": tg.gelu,
+    "slogdet": lambda x: np.linalg.slogdet(x[:3])[1],
+    "cholesky": lambda x: np.linalg.cholesky(x[:3] @ x[:3].T),
+    "linspace": lambda x: np.linspace(x[0], x[1], 5),
+    "matrix_power": lambda x: np.linalg.matrix_power(x[:3], 0),
+}
+
+
+@pytest.mark.parametrize("name", ON_THE_HOST_ONLY)
+def test_what_the_page_says_is_refused_by_a_gpu_library_is(name: str) -> None:
     with pytest.raises(TypeError, match="FakeArray"):
-        grad(lambda x: np.sum(refused(x)))(FakeArray(A))
+        grad(lambda x: np.sum(ON_THE_HOST_ONLY[name](x)))(FakeArray(A))
 
 
 # -- data-parallel training --------------------------------------------------------------------------------------------------

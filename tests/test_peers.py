@@ -65,6 +65,9 @@ def spd(n: int, *stack: int) -> Any:
 # -- the table of calls ----------------------------------------------------------------------------------------------
 
 
+HOLES = [1.0, np.nan, 3.0, 2.5]
+
+
 def named(module: Any, path: str) -> Any:
     for part in path.split("."):
         module = getattr(module, part)
@@ -431,6 +434,42 @@ CALLS = [
             (r(2, 3, 4), 1, (0, 2)),
         ]
     ],
+    # statistics and more
+    *[call(f, HOLES, torch=None) for f in ("nanprod", "nanmax", "nanmin", "nanvar", "nanstd", "nancumsum", "nancumprod")],
+    call("quantile", r(3, 4), numpy=lambda np, a: np.quantile(a, 0.3, 1), torch=lambda t, a: t.quantile(a, 0.3, 1)),
+    call("percentile", r(5), numpy=lambda np, a: np.percentile(a, 70), torch=lambda t, a: t.quantile(a, 0.7)),
+    call("cov", r(3, 5)),
+    call("corrcoef", r(3, 5)),
+    call("correlate", r(5), r(3), torch=lambda t, a, b: t.nn.functional.conv1d(a[None, None], b[None, None])[0, 0]),
+    call("gradient", r(5), torch=lambda t, a: t.gradient(a)[0]),
+    call("interp", unit(4), r(3), numpy=lambda np, x, y: np.interp(x, np.array([-1.0, 0.1, 1.0]), y), torch=None),
+    call("vecdot", r(2, 3), r(2, 3), torch="linalg.vecdot"),
+    call("linalg.vecdot", r(2, 3), r(2, 3)),
+    call("matvec", r(2, 3, 4), r(4), torch="matmul"),
+    call("vecmat", r(3), r(2, 3, 4), torch="matmul"),
+    call("linalg.matmul", r(2, 3), r(3, 2)),
+    *[call(f, r(4), torch=None) for f in ("polyder", "polyint")],
+    call("vander", r(3), torch=lambda t, x: t.linalg.vander(x).flip(1)),
+    call(
+        "block",
+        r(2, 2),
+        r(2, 2),
+        numpy=lambda np, a, b: np.block([[a, b], [b, a]]),
+        torch=lambda t, a, b: t.cat([t.cat([a, b], 1), t.cat([b, a], 1)]),
+    ),
+    call("delete", r(3, 2), numpy=lambda np, a: np.delete(a, 1, 0), torch=lambda t, a: a[[0, 2]]),
+    call("resize", r(2, 3), numpy=lambda np, a: np.resize(a, (2, 5)), torch=None),
+    call("unstack", r(2, 3), numpy=lambda np, a: np.unstack(a)[1], torch=lambda t, a: t.unbind(a)[1]),
+    call("astype", r(3), numpy=lambda np, a: np.astype(a, np.float64), torch=lambda t, a: a.double()),
+    call("linalg.vector_norm", r(2, 3)),
+    call("linalg.matrix_norm", r(2, 3, 3)),
+    call("linalg.tensorsolve", spd(6).reshape(2, 3, 6), r(2, 3)),
+    call(
+        "linalg.tensorinv",
+        spd(6).reshape(6, 2, 3),
+        numpy=lambda np, a: np.linalg.tensorinv(a, 1),
+        torch=lambda t, a: t.linalg.tensorinv(a, 1),
+    ),
     own(take, r(2, 3), ours=lambda a: a[1, 1:], torch=lambda t, a: a[1, 1:], jax=lambda j, a: a[1, 1:]),
     own(take, r(4), ours=lambda a: a[[0, 0, 3]], torch=lambda t, a: a[[0, 0, 3]], jax=lambda j, a: a[np.array([0, 0, 3])]),
     own(take, r(2, 3), ours=lambda a: a[None, ..., 1], torch=lambda t, a: a[None, ..., 1], jax=lambda j, a: a[None, ..., 1]),
@@ -445,7 +484,9 @@ CALLS = [
     ),
 ]
 
-INSIDE = {  # rules that no one calls by name, and the call above that reaches each
+INSIDE = {  # rules that need no call of their own, and the call above that stands for each
+    np.heaviside: "where",  # a step: only its value at 0 is differentiated
+    np.full_like: "broadcast_to",
     functions.scatter: "a[[0, 0, 3]], twice differentiated",
     functions.sinc_derivative: "sinc",
     functions.clamp: "clip",

@@ -194,7 +194,7 @@ def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
 
 
 @composed(np.pad)
-def pad(array: Array, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Array:
+def pad(array: Array, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Array:
     width = tuple(map(tuple, np.broadcast_to(np.asarray(pad_width), (array.ndim, 2)).tolist()))
     if mode == "constant":
         return pad_zeros(array, width=width) + np.pad(np.zeros_like(array), width, constant_values=constant_values)
@@ -230,7 +230,7 @@ def real(a: Array) -> Array:
 
 
 @composed(np.nan_to_num)
-def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Array:
+def nan_to_num(x: Array, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Array:
     largest = float(np.finfo(x.dtype).max)
     low, high = -largest if neginf is None else neginf, largest if posinf is None else posinf
     return np.where(np.isnan(x), nan, np.where(x == math.inf, high, np.where(x == -math.inf, low, x)))
@@ -342,7 +342,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Array], default: Any = 
 
 
 @composed(np.clip)
-def clip(a: Array, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Array:  # noqa: A002  (NumPy's names)
+def clip(a: Array, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Array:  # noqa: A002  (NumPy's names)
     low, high = (y if x is None else x for x, y in ((min, a_min), (max, a_max)))
     return clamp(a, -math.inf if low is None else low, math.inf if high is None else high)
 
@@ -351,32 +351,32 @@ def clip(a: Array, a_min: Any = None, a_max: Any = None, min: Any = None, max: A
 
 
 @composed((np.add, "reduce"))
-def add_reduce(array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
+def add_reduce(array: Array, axis: Any = 0, *, keepdims: bool = False) -> Array:
     return np.sum(array, axis=axis, keepdims=keepdims)
 
 
 @composed((np.multiply, "reduce"))
-def multiply_reduce(array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
+def multiply_reduce(array: Array, axis: Any = 0, *, keepdims: bool = False) -> Array:
     return prod(array, axis=axis, keepdims=keepdims)
 
 
 @composed((np.maximum, "reduce"))
-def maximum_reduce(array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
+def maximum_reduce(array: Array, axis: Any = 0, *, keepdims: bool = False) -> Array:
     return np.max(array, axis=axis, keepdims=keepdims)
 
 
 @composed((np.minimum, "reduce"))
-def minimum_reduce(array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
+def minimum_reduce(array: Array, axis: Any = 0, *, keepdims: bool = False) -> Array:
     return np.min(array, axis=axis, keepdims=keepdims)
 
 
 @composed(np.amax)
-def amax(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+def amax(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
     return np.max(a, axis=axis, keepdims=keepdims)
 
 
 @composed(np.amin)
-def amin(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+def amin(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
     return np.min(a, axis=axis, keepdims=keepdims)
 
 
@@ -394,7 +394,7 @@ def _kept(y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
 
 
 @composed(np.prod)
-def prod(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+def prod(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
     """Products of halves: right at zeros too, where y / x is not."""
     y = _last(a, axis)
     while y.shape[-1] > 1:
@@ -431,7 +431,7 @@ def multiply_accumulate(array: Array, axis: int = 0) -> Array:
 
 
 @composed(np.var)
-def var(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Array:
+def var(a: Array, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
     squares = np.square(a - np.mean(a, axis=axis, keepdims=True))
     n = a.size if axis is None else math.prod(a.shape[i] for i in np.atleast_1d(axis).tolist())
     return np.sum(squares, axis=axis, keepdims=keepdims) / (n - ddof)
@@ -444,19 +444,19 @@ def _root(x: Array, n: float) -> Array:
 
 
 @composed(np.std)
-def std(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Array:
-    return _root(var(a, axis, ddof, keepdims), 2)
+def std(a: Array, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
+    return _root(var(a, axis, ddof=ddof, keepdims=keepdims), 2)
 
 
 @composed(np.median)
-def median(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+def median(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
     y = sort(_last(a, axis))
     n = y.shape[-1]
     return _kept((y[..., (n - 1) // 2] + y[..., n // 2]) / 2, a, axis, keepdims)
 
 
 @composed(np.average)
-def average(a: Array, axis: Any = None, weights: Any = None, keepdims: bool = False) -> Array:
+def average(a: Array, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Array:
     if weights is None:
         return np.mean(a, axis=axis, keepdims=keepdims)
     if np.shape(weights) != np.shape(a):
@@ -465,18 +465,18 @@ def average(a: Array, axis: Any = None, weights: Any = None, keepdims: bool = Fa
 
 
 @composed(np.ptp)
-def ptp(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+def ptp(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
     return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
 
 
 @composed(np.nansum)
-def nansum(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+def nansum(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
     return np.sum(np.where(np.isnan(a), 0.0, a), axis=axis, keepdims=keepdims)
 
 
 @composed(np.nanmean)
-def nanmean(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return nansum(a, axis, keepdims) / np.sum(~np.isnan(a), axis=axis, keepdims=keepdims).astype(a.dtype)
+def nanmean(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
+    return nansum(a, axis, keepdims=keepdims) / np.sum(~np.isnan(a), axis=axis, keepdims=keepdims).astype(a.dtype)
 
 
 @composed(np.diff)
@@ -582,6 +582,11 @@ def einsum(subscripts: str, *operands: Array) -> Array:
         raise NoRuleError('np.einsum of tensors takes the form np.einsum("ij,jk->ik", a, b)')
     letters, result = _einsum_letters(subscripts, operands)
     arrays = list(operands)
+    for k, a in enumerate(arrays):
+        for c, n in zip(letters[k], np.shape(a), strict=True):  # an axis of length 1 is broadcast against a longer one
+            if n == 1 and any(np.shape(b)[q.index(c)] > 1 for q, b in zip(letters, arrays, strict=True) if c in q):
+                arrays[k] = np.take(arrays[k], 0, letters[k].index(c))
+                letters[k] = letters[k].replace(c, "", 1)
     for k, (a, names) in enumerate(zip(arrays, letters, strict=True)):
         arrays[k], letters[k] = _einsum_alone(a, names, set(result).union(*letters[:k], *letters[k + 1 :]))
     while len(arrays) > 1:
@@ -681,6 +686,221 @@ def multi_dot(arrays: Sequence[Array]) -> Array:
     for a in arrays[1:]:
         y = y @ a
     return y
+
+
+# -- statistics ------------------------------------------------------------------------------------------------------
+
+
+def _without_nan(a: Array, instead: float) -> tuple[Array, Any]:
+    """The array with NaNs replaced, and where there were none."""
+    good = ~np.isnan(a)
+    return np.where(good, a, instead), good
+
+
+@composed(np.nanprod)
+def nanprod(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
+    return prod(_without_nan(a, 1.0)[0], axis, keepdims=keepdims)
+
+
+@composed(np.nancumsum)
+def nancumsum(a: Array, axis: int | None = None) -> Array:
+    return cumsum(_without_nan(a, 0.0)[0], axis)
+
+
+@composed(np.nancumprod)
+def nancumprod(a: Array, axis: int | None = None) -> Array:
+    return cumprod(_without_nan(a, 1.0)[0], axis)
+
+
+@composed(np.nanmax)
+def nanmax(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
+    return np.max(_without_nan(a, -math.inf)[0], axis=axis, keepdims=keepdims)
+
+
+@composed(np.nanmin)
+def nanmin(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
+    return np.min(_without_nan(a, math.inf)[0], axis=axis, keepdims=keepdims)
+
+
+@composed(np.nanvar)
+def nanvar(a: Array, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
+    filled, good = _without_nan(a, 0.0)
+    n = np.sum(good, axis=axis, keepdims=True).astype(a.dtype)
+    squares = np.square(np.where(good, filled - np.sum(filled, axis=axis, keepdims=True) / n, 0.0))
+    return np.sum(squares, axis=axis, keepdims=keepdims) / (np.reshape(n, np.sum(good, axis=axis, keepdims=keepdims).shape) - ddof)
+
+
+@composed(np.nanstd)
+def nanstd(a: Array, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
+    return _root(nanvar(a, axis, ddof=ddof, keepdims=keepdims), 2)
+
+
+@composed(np.quantile)
+def quantile(a: Array, q: Any, axis: Any = None, *, keepdims: bool = False) -> Array:
+    """Linear between the two nearest elements, NumPy's default method; q in [0, 1], a number or an array of them."""
+    y = sort(_last(a, axis))
+    places = np.asarray(q, float) * (y.shape[-1] - 1)
+    below = np.floor(places).astype(int)
+    above, part = np.ceil(places).astype(int), (places - below).astype(y.dtype)
+    between = y[..., below] * (1 - part) + y[..., above] * part
+    first = np.moveaxis(between, tuple(range(between.ndim - part.ndim, between.ndim)), tuple(range(part.ndim)))
+    return np.reshape(first, part.shape + np.sum(np.empty(a.shape), axis=axis, keepdims=keepdims).shape)
+
+
+@composed(np.percentile)
+def percentile(a: Array, q: Any, axis: Any = None, *, keepdims: bool = False) -> Array:
+    return quantile(a, np.asarray(q, float) / 100, axis, keepdims=keepdims)
+
+
+@composed(np.cov)
+def cov(m: Array, *, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Array:
+    m = np.reshape(m, (1, -1)) if _ndim(m) < 2 else m if rowvar else m.T
+    centred = m - np.mean(m, axis=1, keepdims=True)
+    y = centred @ centred.T / (m.shape[1] - (int(not bias) if ddof is None else ddof))
+    return y[0, 0] if m.shape[0] == 1 else y
+
+
+@composed(np.corrcoef)
+def corrcoef(x: Array, *, rowvar: bool = True) -> Array:
+    c = cov(x, rowvar=rowvar)
+    if not c.ndim:
+        return c / c
+    spread = np.sqrt(diagonal(c))
+    return c / outer(spread, spread)
+
+
+@composed(np.correlate)
+def correlate(a: Array, v: Array, mode: str = "valid") -> Array:
+    return convolve(a, np.flip(v), mode) if len(a) >= len(v) else np.flip(convolve(np.flip(a), v, mode))
+
+
+@composed(np.gradient)
+def gradient(f: Array, *varargs: Any, axis: Any = None) -> Any:
+    """Central differences inside and one-sided ones at the ends; ``varargs`` is one spacing, a number."""
+    if len(varargs) > 1 or any(map(_ndim, varargs)):
+        raise NoRuleError("np.gradient of a tensor takes one spacing for all axes, a number")
+    step = varargs[0] if varargs else 1.0
+    axes = range(f.ndim) if axis is None else np.atleast_1d(axis).tolist()
+    found = [_gradient_along(np.moveaxis(f, i, -1), step, i) for i in axes]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _gradient_along(f: Array, step: Any, axis: int) -> Array:
+    inside = (f[..., 2:] - f[..., :-2]) / 2
+    ends = f[..., 1:2] - f[..., :1], f[..., -1:] - f[..., -2:-1]
+    return np.moveaxis(concatenate([ends[0], inside, ends[1]], -1) / step, -1, axis)
+
+
+@composed(np.interp)
+def interp(x: Any, xp: Any, fp: Array, left: Any = None, right: Any = None) -> Array:
+    """Piecewise linear through the points (xp, fp), constant outside; the nodes xp are not differentiated."""
+    dtype = np.result_type(*(t.dtype for t in (x, fp) if isinstance(t, Tensor)))
+    x, fp = (t if isinstance(t, Tensor) else np.asarray(t, dtype) for t in (x, fp))
+    plain, xp = x.raw if isinstance(x, Tensor) else x, np.asarray(xp, dtype)
+    i = np.clip(np.searchsorted(xp, plain, side="right") - 1, 0, len(xp) - 2)
+    part = (np.clip(x, float(xp[0]), float(xp[-1])) - xp[i]) / (xp[i + 1] - xp[i])
+    y = fp[i] * (1 - part) + fp[i + 1] * part
+    y = y if left is None else np.where(plain < xp[0], left, y)
+    return y if right is None else np.where(plain > xp[-1], right, y)
+
+
+# -- products of stacks, polynomials, more shapes ---------------------------------------------------------------------
+
+
+@composed(np.vecdot, np.linalg.vecdot)
+def vecdot(a: Array, b: Array, *, axis: int = -1) -> Array:
+    return np.sum(np.moveaxis(a, axis, -1) * np.moveaxis(b, axis, -1), axis=-1)
+
+
+@composed(*(f for f in (getattr(np, "matvec", None),) if f))
+def matvec(a: Array, b: Array) -> Array:
+    return np.matmul(a, np.expand_dims(b, -1))[..., 0]
+
+
+@composed(*(f for f in (getattr(np, "vecmat", None),) if f))
+def vecmat(a: Array, b: Array) -> Array:
+    return np.matmul(np.expand_dims(a, -2), b)[..., 0, :]
+
+
+@composed(np.linalg.matmul)
+def linalg_matmul(x1: Array, x2: Array) -> Array:
+    return np.matmul(x1, x2)
+
+
+@composed(np.polyder)
+def polyder(p: Array, m: int = 1) -> Array:
+    for _ in range(m):
+        p = p[:-1] * np.arange(len(p) - 1, 0, -1).astype(p.dtype)
+    return p
+
+
+@composed(np.polyint)
+def polyint(p: Array, m: int = 1) -> Array:
+    for _ in range(m):
+        p = np.append(p / np.arange(len(p), 0, -1).astype(p.dtype), np.zeros(1, p.dtype))
+    return p
+
+
+@composed(np.vander)
+def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
+    powers = np.arange(len(x) if N is None else N).astype(x.dtype)
+    return np.reshape(x, (-1, 1)) ** (powers if increasing else powers[::-1])
+
+
+@composed(np.block)
+def block(arrays: Any) -> Array:
+    def join_along(x: Any, axis: int) -> Array:
+        return concatenate([join_along(part, axis + 1) for part in x], axis) if isinstance(x, list) else x[(None,) * (depth - _ndim(x))]
+
+    depth, inner_most = 0, arrays
+    while isinstance(inner_most, list):
+        depth, inner_most = depth + 1, inner_most[0]
+    depth, offset = max(depth, _ndim(inner_most)), max(depth, _ndim(inner_most)) - depth
+    return join_along(arrays, offset)
+
+
+@composed(np.delete)
+def delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
+    if axis is None:
+        arr, axis = ravel(arr), 0
+    return take(arr, np.delete(np.arange(arr.shape[axis]), obj), axis)
+
+
+@composed(np.resize)
+def resize(a: Array, new_shape: Any) -> Array:
+    return take(a, np.resize(np.arange(a.size), new_shape))
+
+
+@composed(*(f for f in (getattr(np, "unstack", None),) if f))
+def unstack(x: Array, *, axis: int = 0) -> tuple[Array, ...]:
+    return tuple(np.moveaxis(x, axis, 0))
+
+
+@composed(np.astype)
+def astype(x: Array, dtype: Any) -> Array:
+    return x.astype(dtype)
+
+
+@composed(np.linalg.vector_norm)
+def vector_norm(x: Array, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:  # noqa: A002  (NumPy's name)
+    y = norm(_last(x, axis), ord, -1)
+    return _kept(y, x, axis, keepdims)
+
+
+@composed(np.linalg.matrix_norm)
+def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Array:  # noqa: A002  (NumPy's name)
+    return norm(x, ord, (-2, -1), keepdims)
+
+
+@composed(np.linalg.tensorsolve)
+def tensorsolve(a: Array, b: Array) -> Array:
+    return np.reshape(linalg_solve(np.reshape(a, (b.size, -1)), ravel(b)), np.shape(a)[_ndim(b) :])
+
+
+@composed(np.linalg.tensorinv)
+def tensorinv(a: Array, ind: int = 2) -> Array:
+    n = math.prod(np.shape(a)[:ind])
+    return np.reshape(np.linalg.inv(np.reshape(a, (n, -1))), np.shape(a)[ind:] + np.shape(a)[:ind])
 
 
 for _ufunc in [f for f in list(RULES) if isinstance(f, np.ufunc) and f.nin == 2]:
