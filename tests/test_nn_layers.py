@@ -128,7 +128,7 @@ def test_an_activation_for_each_layer():
     z = np.where(h > 0, h, 0.1 * h) @ w3.T + b3
     np.testing.assert_allclose(model(x).numpy(), np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), rtol=1e-13)
     one = nn.ELU(0.5)
-    assert [module for module in nn.MLP([2, 2, 2], one)][1::2] == [one, one]
+    assert list(nn.MLP([2, 2, 2], one))[1::2] == [one, one]
     with pytest.raises(ValueError, match="2 layers of neurons need 2 activations; got 1"):
         nn.MLP([2, 2, 2], [nn.Tanh])
     with pytest.raises(TypeError, match="an activation is a module, its class, or a list of one per layer; got 'tanh'"):
@@ -174,15 +174,13 @@ def test_every_layer_draws_its_own():
 
 
 def test_the_repr_counts_parameters():
-    assert repr(nn.MLP([2, 3, 1], [nn.ReLU, nn.Sigmoid], "unit")) == "\n".join(
-        [
-            "MLP(",
-            "  (0): Linear(in_features=2, out_features=3, bias='unit')  # 9 parameters",
-            "  (1): ReLU()",
-            "  (2): Linear(in_features=3, out_features=1, bias='unit')  # 4 parameters",
-            "  (3): Sigmoid()",
-            ")  # 13 parameters",
-        ]
+    assert repr(nn.MLP([2, 3, 1], [nn.ReLU, nn.Sigmoid], "unit")) == (
+        "MLP(\n"
+        "  (0): Linear(in_features=2, out_features=3, bias='unit')  # 9 parameters\n"
+        "  (1): ReLU()\n"
+        "  (2): Linear(in_features=3, out_features=1, bias='unit')  # 4 parameters\n"
+        "  (3): Sigmoid()\n"
+        ")  # 13 parameters"
     )
     tied = nn.Linear(1, 1, bias=False)
     assert repr(nn.Sequential(tied, tied)).endswith(")  # 1 parameter")

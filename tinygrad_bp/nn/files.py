@@ -93,25 +93,26 @@ def _from_npy(data: bytes) -> np.ndarray[Any, Any]:
 
 
 def _to_safetensors(arrays: Arrays) -> bytes:
-    safetensors = _safetensors()
-    try:
+    safetensors, failure = _safetensors()
+    try:  # it copies memory as it lies, so rows must lie one after the other
         data: bytes = safetensors.save({name: np.array(array, order="C") for name, array in arrays.items()})
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"safetensors cannot hold these arrays ({error!r}). Save as .npz") from error
+    except failure as error:
+        raise ValueError(f"safetensors cannot hold these arrays ({error}). Save as .npz") from error
     return data
 
 
 def _from_safetensors(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
-    safetensors, errors = _safetensors(), importlib.import_module("safetensors")
+    safetensors, failure = _safetensors()
     try:
         arrays: dict[str, np.ndarray[Any, Any]] = safetensors.load(data)
-    except errors.SafetensorError as error:
+    except failure as error:
         raise ValueError(error) from error
     return arrays
 
 
-def _safetensors() -> Any:
+def _safetensors() -> tuple[Any, type[Exception]]:
+    """The package, and the one error that it raises."""
     try:
-        return importlib.import_module("safetensors.numpy")
+        return importlib.import_module("safetensors.numpy"), importlib.import_module("safetensors").SafetensorError
     except ImportError as error:
         raise ModuleNotFoundError("a .safetensors file needs the package: pip install tinygrad_bp[safetensors]. Or save as .npz") from error

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_bp.errors import DtypeError, NameLookupError, ShapeError
 from tinygrad_bp.nn import files
-from tinygrad_bp.tensor import Changes, Tensor
+from tinygrad_bp.tensor import Tensor
 
 
 class _Path(str):
@@ -117,8 +117,7 @@ class Module:
             raise NameLookupError(f"state_dict does not fit the module: missing {sorted(missing)}, not in the module {sorted(unknown)}")
         new = {name: _values(name, state[name], p.shape) for name, p in own.items()}
         for name, value in new.items():
-            own[name].raw = value
-            Changes.note(own[name])
+            own[name].replace(value)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ``state_dict`` to a file: ``.npz``, or with the extra ``safetensors`` also ``.safetensors``.
