@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import tinygrad_bp as tg
-from tinygrad_bp import Tensor, draw
+from tinygrad_bp import Tensor, draw, nn
 from tinygrad_bp.draw import layout
 from tinygrad_bp.draw.labels import escape
 from tinygrad_bp.draw.layers import find_layers
@@ -457,3 +457,14 @@ def test_to_graphviz_is_a_copy(small: draw.Drawing) -> None:
 def test_import_does_not_load_graphviz() -> None:
     code = "import sys, tinygrad_bp; print([m for m in ('graphviz', 'tinygrad_bp.draw') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_model_is_drawn_without_a_run() -> None:
+    model = nn.MLP([2, 3, 1], rng=0)
+    source = tg.draw.network(model).source
+    assert "0.weight11" in source
+    assert "net" not in source  # no values that would be those of a made-up input
+    assert "delta" not in source
+    assert tg.draw.network(nn.Sequential(nn.Linear(2, 2, rng=0), nn.Tanh())).source
+    with pytest.raises(GraphError, match="Give the output of a run"):
+        tg.draw.network(nn.Sigmoid())

@@ -137,7 +137,7 @@ def test_an_exception_halfway_leaves_no_half_sum() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         y.backward()
     (note,) = caught.value.__notes__
-    assert note.startswith("This happened in the derivative of <lambda> with respect to x (a tensor of shape ()), recorded by")
+    assert note.startswith("This happened in the derivative of <lambda> with respect to x (an unnamed tensor of shape ()), recorded by")
     assert x.grad is None
 
 
@@ -383,7 +383,7 @@ def test_operators_on_functions_record_under_no_grad() -> None:
         (lambda: grad(lambda x: x)(3 + 1j), TypeError, "a tensor holds real numbers; this data has dtype complex128"),
         (lambda: grad(lambda x: x)(np.arange(3)), TypeError, "only floating-point tensors have gradients; this one is int64"),
         (lambda: grad(lambda x: x)("a"), TypeError, "real numbers"),
-        (lambda: leaf([1.0, 2.0]).backward(), GraphError, r"has shape \(2,\): backward\(\) starts from a scalar. Take .sum\(\)"),
+        (lambda: leaf([1.0, 2.0]).backward(), GraphError, r"starts from a scalar, and an unnamed tensor of shape \(2,\) is none. Take .sum\(\)"),
         (
             lambda: leaf([1.0, 2.0]).backward([1.0]),
             ShapeError,

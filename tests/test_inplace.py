@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -316,3 +317,19 @@ def test_second_derivatives_notice_writes_too() -> None:
 
     with pytest.raises(InPlaceError, match="tensor 'w' was changed"):
         list(pull(y, Tensor(1.0), recorded=True))
+
+
+@pytest.mark.parametrize("update", ["+", "-", "*", "/"])
+def test_updates_of_a_tracked_leaf_as_in_pytorch(update: str) -> None:
+    run = {"+": operator.iadd, "-": operator.isub, "*": operator.imul, "/": operator.itruediv}[update]
+    w = Tensor([1.0, 2.0], requires_grad=True, name="w")
+    loss = np.sum(w * w)
+    with tg.no_grad():
+        same = run(w, 2.0)
+    assert same is w
+    assert w.is_leaf
+    assert w.requires_grad
+    np.testing.assert_array_equal(w.numpy(), run(np.array([1.0, 2.0]), 2.0))
+    loss.backward()  # the graph kept the values that it was recorded with
+    np.testing.assert_array_equal(w.grad.numpy(), [2.0, 4.0])
+    assert run(w, 2.0) is not w  # outside, the name is bound to a new tensor

@@ -413,7 +413,7 @@ def test_texts() -> None:
 def test_names() -> None:
     w = leaf(A).named("W1", "w1 w2 w3 w4")
     assert (w.name, w.name.elements) == ("W1", ("w1", "w2", "w3", "w4"))
-    with pytest.raises(ShapeError, match="tensor 'W' has 4 elements; got 1 names for them"):
+    with pytest.raises(ShapeError, match="'W' has 4 elements; got 1 names for them"):
         leaf(A).named("W", "w1")
     np.sum(w).backward()
     assert w.grad.name == "grad_W1"

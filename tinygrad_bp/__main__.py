@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return demo(args.out)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  (for the interpreter, which flushes it at its end)
+        return 0
     except OSError as error:
         print(f"{args.out}: {error.strerror or error}. Give another folder with --out DIR", file=sys.stderr)
         return 2
@@ -78,8 +82,8 @@ def training() -> str:
             lines.append(f"{updates:>7}  {label:<12}  {value}  {quoted}{'  agrees' if value == quoted else ''}")
     lines += [
         "",
-        "The document's formulas take all gradients at one point (simultaneous); its quoted",
-        "losses come from updating w5..w8 first and carrying the error back through the new ones.",
+        "The formulas take all gradients at one point (simultaneous); the quoted losses come",
+        "from updating w5..w8 first and carrying the error back through their new values.",
     ]
     return "\n".join(lines)
 

@@ -132,7 +132,7 @@ def _seed(output: Tensor, gradient: Any) -> Any:
     if gradient is None:
         if raw.size != 1:
             raise GraphError(
-                f"{output.label()} has shape {raw.shape}: backward() starts from a scalar. "
+                f"backward() starts from a scalar, and {output.label()} is none. "
                 "Take .sum() or .mean(), or give backward(gradient) of that shape"
             )
         return raw.dtype.type(1) if isinstance(raw, np.generic) else np.ones_like(raw)

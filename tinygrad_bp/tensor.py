@@ -256,6 +256,18 @@ def _operator(function: Any, reflected: bool = False) -> Any:
     return lambda self, other: record(RULES[function], (self, other))
 
 
+def _in_place(function: Any) -> Any:
+    """``w -= step`` inside ``no_grad`` updates a tracked leaf, as in PyTorch. Elsewhere it rebinds the name to a new tensor."""
+
+    def operator(self: Tensor, other: Any) -> Any:
+        if self.rule is not None or not self.tracked or _grad_enabled.get():
+            return record(RULES[function], (self, other))
+        self.data = function(self.raw, _plain(other))
+        return self
+
+    return operator
+
+
 def _comparison(function: Any) -> Any:
     return lambda self, other: function(self.raw, _plain(other))
 
@@ -328,6 +340,10 @@ class Tensor:
         raw = _as_data(value, self.raw.dtype, self.tracked)  # a copy: the caller's array stays the caller's
         if raw.shape != self.raw.shape:
             raise ShapeError(f"{self.label()} has shape {self.raw.shape}; its data cannot become an array of shape {raw.shape}")
+        self.replace(raw)
+
+    def replace(self, raw: Array) -> None:
+        """Put another array in the place of a leaf's; graphs that were recorded with the old one keep it."""
         with Changes.lock:
             self.raw = raw
             Changes.note(self)
@@ -379,14 +395,14 @@ class Tensor:
         'W1'
         """
         known = Name(name, elements)
-        self.name = known if elements else name
         if elements and len(known.elements) != self.size:
-            raise ShapeError(f"{self.label()} has {self.size} elements; got {len(known.elements)} names for them")
+            raise ShapeError(f"{name!r} has {self.size} elements; got {len(known.elements)} names for them")
+        self.name = known if elements else name
         return self
 
     def label(self) -> str:
         """What messages call this tensor."""
-        return f"tensor {self.name!r}" if self.name else f"a tensor of shape {self.shape}"
+        return f"tensor {self.name!r}" if self.name else f"an unnamed tensor of shape {self.shape}"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -482,6 +498,8 @@ class Tensor:
     __eq__, __ne__ = map(_comparison, (np.equal, np.not_equal))
     __hash__ = object.__hash__
 
+    __iadd__, __isub__ = _in_place(np.add), _in_place(np.subtract)
+    __imul__, __itruediv__ = _in_place(np.multiply), _in_place(np.divide)
     __mod__, __rmod__ = _operator(np.remainder), _operator(np.remainder, reflected=True)
 
     def __abs__(self) -> Tensor:

@@ -16,6 +16,7 @@ from tinygrad_bp.draw.labels import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, bold
 from tinygrad_bp.draw.layers import Layer, find_layers
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import format_number
+from tinygrad_bp.nn import Module
 from tinygrad_bp.program import Program, element_names
 from tinygrad_bp.tensor import Tensor
 
@@ -65,13 +66,13 @@ def text(*lines: tuple[str, str] | None) -> Text:
 Units = list[tuple[int | None, Text]]
 
 
-def network(output: Tensor | Program, digits: int = 6) -> Drawing:
-    """Draw the network of neurons behind a loss (or behind the output of a network), as textbooks do.
+def network(output: Tensor | Program | Module, digits: int = 6) -> Drawing:
+    """Draw the network of neurons behind a loss, behind the output of a network, or of a model, as textbooks do.
 
     Inputs stand left, outputs right, each weight on its edge with its value and gradient; each neuron shows its
     weighted sum, its output and its delta = d(loss)/d(weighted sum). A bias that is one number for the whole layer is
     one unit; otherwise each edge of the bias unit carries the neuron's own. ``digits``: significant digits.
-    Of a batch the first sample is drawn, of a layer of more than six units the first three and the last.
+    Of a model without a run, ``network(model)``, only the weights have numbers. Of a batch the first sample is drawn, of a layer of more than six units the first three and the last.
     Element names come from ``t.named("W1", "w1 w2 w3 w4")``. Raises ``GraphError`` where no chain of layers is found.
 
     >>> import numpy as np
@@ -82,21 +83,35 @@ def network(output: Tensor | Program, digits: int = 6) -> Drawing:
     >>> "w1 = 0.5" in tg.draw.network(loss).source
     True
     """
-    program = output if isinstance(output, Program) else Program.of(output)
-    return Drawing(_Picture(program, digits).draw())
+    if isinstance(output, Module):
+        return Drawing(_Picture(_dry_run(output), digits, bare=True).draw())
+    return Drawing(_Picture(output if isinstance(output, Program) else Program.of(output), digits).draw())
+
+
+def _dry_run(model: Module) -> Program:
+    """One run on zeros, for its structure."""
+    modules = [model]
+    for module in modules:  # grows on the way
+        modules += [child for _, child in module.children()]
+    widths = [module.in_features for module in modules if hasattr(module, "in_features")]
+    if not widths:
+        raise GraphError("the model has no Linear layer that says how many inputs it takes. Give the output of a run: tg.draw.network(model(x))")
+    return Program.of(model(Tensor(np.zeros(widths[0]), name="x")))
 
 
 class _Picture:
     """One network on its way to the page: columns from left to right, every node at a place of its own."""
 
-    def __init__(self, program: Program, digits: int) -> None:
+    def __init__(self, program: Program, digits: int, bare: bool = False) -> None:
         self.program, self.digits = program, digits
+        # of a bare network only the parameters have values that mean anything
+        self.hidden = {line.index for line in program if bare and not (line.rule is None and line.tracked)}
         self.layers = find_layers(program)
         if len(self.layers) > LAYERS:
             raise GraphError(
                 f"the network has {len(self.layers)} layers, and {LAYERS} are the most that are drawn. tg.draw.graph summarises it"
             )
-        found = program.gradients if program.output.value.size == 1 else {}
+        found = program.gradients if program.output.value.size == 1 and not bare else {}
         self.gradients: Mapping[int, Any] = {place: g for place, g in found.items() if program.lines[place].tracked}
         self.digraph = new_digraph(
             label(*map(escape, self.caption())),
@@ -133,8 +148,8 @@ class _Picture:
     # -- the numbers ---------------------------------------------------------------------------------------------
 
     def line(self, words: str, place: int, i: tuple[int, ...], gradient: bool = False) -> tuple[str, str] | None:
-        """(words, number) for an element of a line; of a batch, for the first sample. None where there is no gradient."""
-        if gradient and place not in self.gradients:
+        """(words, number) for an element of a line; of a batch, for the first sample. None where there is none."""
+        if place in self.hidden or (gradient and place not in self.gradients):
             return None
         value = np.asarray(self.gradients[place] if gradient else self.program.lines[place].value)
         return words, format_number(value[(0,) * (value.ndim - len(i)) + i], self.digits)
