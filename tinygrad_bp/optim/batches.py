@@ -43,6 +43,8 @@ class Batches:
 
     def go_to(self, position: dict[str, Any]) -> None:
         """Stand there again."""
+        if not position:
+            raise ValueError("the run to be resumed was not of mini-batches; go on without batch_size, or begin anew")
         if (position["samples"], position["size"]) != (self.samples, self.size):
             raise ValueError(
                 f"the run to be resumed had batches of {position['size']} out of {position['samples']} samples; "

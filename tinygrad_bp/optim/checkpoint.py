@@ -124,11 +124,11 @@ def _unpack(tree: Any, arrays: Mapping[str, Any]) -> Any:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         tree: dict[str, Any] = _unpack(json.loads(str(arrays["about"])), arrays)
         known = tree["format"] == FORMAT and set(tree) == {"format", "model", "optimizer", "schedule", "history"}
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged, or not a checkpoint: {error}") from error
     if not known or not set(tree["history"] or {}) <= {field.name for field in fields(History)}:
         raise ValueError(f"{path} is not a checkpoint of this version: {tree['format']!r}")

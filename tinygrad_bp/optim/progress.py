@@ -78,13 +78,13 @@ class Bar(Silent):
 
 
 class CtrlC:
-    """Inside this block Ctrl-C only sets ``asked``, so that no update is cut in half; a second one interrupts at once.
+    """Inside this block Ctrl-C only sets ``reason``, so that no update is cut in half; a second one interrupts at once.
 
     Only the main thread hears Ctrl-C, and a handler that a program has set for itself is left alone.
     """
 
     def __init__(self) -> None:
-        self.asked = self.listening = False
+        self.reason, self.listening = "", False
 
     def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
@@ -94,9 +94,9 @@ class CtrlC:
         return self
 
     def _hear(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.reason:
             raise KeyboardInterrupt
-        self.asked = True
+        self.reason = "Ctrl-C"
 
     def __exit__(self, *exc: object) -> None:
         if self.listening:

@@ -92,6 +92,8 @@ def fit(
     """
     if updates is None and epochs is None and threshold is None and patience is None:
         raise ValueError("say when to stop: updates=, epochs=, threshold= or patience=")
+    _whole(0, updates=updates, epochs=epochs)
+    _whole(1, patience=patience, measure_every=measure_every)
     data = _Data(x, target, batch_size is not None)
     batches = None if batch_size is None else Batches(data.samples, batch_size, sampling, rng)
     history = History() if resume is None else copy.deepcopy(resume)
@@ -106,6 +108,12 @@ def fit(
     run.every = measure_every or run.per_epoch
     run.start(progress)
     return history
+
+
+def _whole(least: int, **numbers: Any) -> None:
+    for name, n in numbers.items():
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < least):
+            raise ValueError(f"{name} is a whole number, {'at least 1' if least else 'not negative'}; got {n!r}")
 
 
 @dataclass
@@ -217,12 +225,13 @@ class _Run:
         h = self.history
         while True:
             loss = self.compute(self.data.x, self.data.target) if self.batches is None else None
-            reason = "Ctrl-C" if ctrl_c.asked else self.limits.reached(h)
-            if reason or h.updates % self.every == 0:
+            h.stopped = self.limits.reached(h) or ctrl_c.reason
+            if h.stopped or h.updates % self.every == 0:
                 self.measure(loss)
-                reason = reason or self.limits.satisfied(h) or self.call_back()
-            if reason:
-                h.stopped = reason
+                for callback in self.callbacks:
+                    callback(self.state)
+                h.stopped = h.stopped or self.limits.satisfied(h) or self.state.reason or ctrl_c.reason
+            if h.stopped:
                 return
             self.update(self.compute(*self.data.take(self.batches.take(h.updates))) if loss is None and self.batches else loss)
 
@@ -309,11 +318,6 @@ class _Run:
             )
         elif h.updates % self.every == 0:  # the one at the end of a run that will be resumed does not count
             best["stale"] += 1
-
-    def call_back(self) -> str:
-        for callback in self.callbacks:
-            callback(self.state)
-        return self.state.reason
 
     def weights(self) -> dict[str, Any]:
         named = getattr(self.model, "named_parameters", None)
