@@ -251,7 +251,7 @@ def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
     if axis is None:
         arr, axis = ravel(arr), 0
     indices = _array(indices)
-    grid = list(np.ogrid[tuple(map(slice, indices.shape))])
+    grid = list(np.ogrid[tuple(map(slice, arr.shape))])
     grid[axis] = indices
     return arr[tuple(grid)]
 
@@ -331,6 +331,17 @@ def partition(a: Array, kth: Any, axis: int | None = -1) -> Array:
     if axis is None:
         a, axis = ravel(a), 0
     return take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
+
+
+@composed(np.heaviside)
+def heaviside(x1: Array, x2: Array) -> Array:
+    return np.where(np.equal(x1, 0), x2, np.where(np.less(x1, 0), 0.0, 1.0))
+
+
+@composed(np.full_like)
+def full_like(a: Array, fill_value: Any) -> Array:
+    shape = np.shape(a)
+    return np.broadcast_to(fill_value, shape) if isinstance(fill_value, Tensor) else np.full_like(a.raw, fill_value)
 
 
 @composed(np.select)
