@@ -237,9 +237,9 @@ def composed(*functions: Any) -> Callable[[Formula], Formula]:
     A ufunc's method is named by a pair, as ``(np.add, "reduce")``.
 
     >>> import numpy as np
-    >>> @composed(np.ptp)
-    ... def ptp(a, axis=None):
-    ...     return np.max(a, axis) - np.min(a, axis)
+    >>> @composed((np.logaddexp, "reduce"))
+    ... def logaddexp_reduce(array, axis=0):
+    ...     return np.log(np.sum(np.exp(array), axis=axis))
     """
 
     def declare(definition: Formula) -> Formula:
