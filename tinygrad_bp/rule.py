@@ -240,6 +240,8 @@ def composed(*functions: Any) -> Callable[[Formula], Formula]:
     >>> @composed((np.logaddexp, "reduce"))
     ... def logaddexp_reduce(array, axis=0):
     ...     return np.log(np.sum(np.exp(array), axis=axis))
+    >>> COMPOSED.pop((np.logaddexp, "reduce")) is logaddexp_reduce  # not for good
+    True
     """
 
     def declare(definition: Formula) -> Formula:
