@@ -335,7 +335,7 @@ def partition(a: Array, kth: Any, axis: int | None = -1) -> Array:
 
 @composed(np.heaviside)
 def heaviside(x1: Array, x2: Array) -> Array:
-    return np.where(np.equal(x1, 0), x2, np.where(np.less(x1, 0), 0.0, 1.0))
+    return np.where(np.equal(x1, 0), x2, np.greater(x1, 0).astype(np.result_type(x1, x2)))
 
 
 @composed(np.full_like)
