@@ -81,6 +81,15 @@ def test_the_unit_passes_gradients_down_to_the_inputs_alone():
     assert nn.Linear(3, 2, "unit", dtype=np.float32)(x.numpy().astype(np.float32)).dtype == np.float32
 
 
+def test_inputs_keep_their_names_beside_the_unit():
+    model = nn.MLP([2, 2, 1], bias="unit", rng=0)
+    for x, names in ((Tensor([0.05, 0.10], name="x"), "x1 x2 x3"), (Tensor([0.05, 0.10]).named("i", "i1 i2"), "i1 i2 unit")):
+        scalars = tg.Program.of(nn.HalfSquaredError()(model(x), [0.5])).scalars()
+        assert [float(scalars.value(name)) for name in names.split()] == [0.05, 0.10, 1.0]
+        assert scalars.value("out_h1") == model(x).inputs[0].inputs[0].arrays[0][0]
+    assert nn.Linear(2, 1, "unit")(Tensor(np.ones((3, 2))).named("x", "a b c d e f")).shape == (3, 1)
+
+
 def test_the_weights_of_a_unit_layer_as_one_matrix():
     w = rng.normal(size=(2, 4))
     layer = nn.Linear(3, 2, "unit", init=w)

@@ -14,7 +14,7 @@ from tinygrad_bp.nn.activations import Sigmoid
 from tinygrad_bp.nn.init import Init, drawn, uniform
 from tinygrad_bp.nn.module import Module, Parameter, Sequential
 from tinygrad_bp.rules import affine, join
-from tinygrad_bp.tensor import Tensor, record
+from tinygrad_bp.tensor import Name, Tensor, record
 
 Bias = bool | Literal["shared", "unit"]
 Activation = Module | type[Module]
@@ -87,7 +87,11 @@ def with_unit(x: Any) -> Any:
     x = x if hasattr(x, "shape") else np.asarray(x)
     raw = x.raw if isinstance(x, Tensor) else x
     n = raw.shape[-1]
-    return record(join(2), (x, np.ones_like(raw[..., :1])), {"axis": raw.ndim - 1, "bounds": (0, n, n + 1)})
+    joined = record(join(2), (x, np.ones_like(raw[..., :1])), {"axis": raw.ndim - 1, "bounds": (0, n, n + 1)})
+    if isinstance(x, Tensor) and x.name and not joined.tracked:  # inputs: nothing leads back to their own tensor
+        elements = getattr(x.name, "elements", ())
+        joined.name = Name(x.name, [*elements, "unit"]) if elements and x.ndim == 1 else str(x.name)
+    return joined
 
 
 class MLP(Sequential):
