@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tinygrad_bp import Tensor, nn, optim
-from tinygrad_bp.errors import DivergenceError, NameLookupError, ShapeError
+from tinygrad_bp.errors import DivergenceError, InPlaceError, NameLookupError, ShapeError
 from tinygrad_bp.optim import progress as progress_module
 from tinygrad_bp.worked import step_by_step
 
@@ -40,7 +40,9 @@ def descend(w: Any, batches: Any, lr: float) -> Any:
 
 def fit(model: Any, **options: Any) -> optim.History:
     lr, data = options.pop("lr", 0.1), (options.pop("x", X), options.pop("y", Y))
-    return optim.fit(model, nn.MSELoss(), *data, options.pop("optimizer", None) or optim.SGD(model.parameters(), lr=lr), **options)
+    return optim.fit(
+        model, options.pop("loss", nn.MSELoss()), *data, options.pop("optimizer", None) or optim.SGD(model.parameters(), lr=lr), **options
+    )
 
 
 # -- what is computed ------------------------------------------------------------------------------------------------
@@ -167,6 +169,35 @@ def test_patience_and_the_best_weights() -> None:
     assert "the weights are those after 0 updates" in repr(history)
 
 
+def test_the_measurement_at_a_break_does_not_use_up_patience() -> None:
+    """Two runs of 5 updates with a break within an epoch of 3 see the same epochs as one of 10."""
+    whole = fit(line(), lr=2.0, updates=10, batch_size=4, rng=0, patience=99)
+    first = fit(model := line(), lr=2.0, updates=5, batch_size=4, rng=0, patience=99)
+    second = fit(model, lr=2.0, updates=10, batch_size=4, resume=first, patience=99)
+    assert (whole.at, second.at) == ([0, 3, 6, 9, 10], [0, 3, 5, 6, 9, 10])
+    assert first.best["stale"] == 1
+    assert second.best["stale"] == whole.best["stale"] == 3
+
+
+def test_weights_put_back_are_a_change_in_place() -> None:
+    """A graph of the last weights cannot be differentiated at others."""
+    model, graphs = line(), []
+    fit(model, lr=2.0, patience=3, restore_best=True, callbacks=[lambda state: graphs.append(nn.MSELoss()(state.model(X), Y))])
+    with pytest.raises(InPlaceError):
+        graphs[-1].backward()
+    driver = optim.BoldDriver(optim.SGD(model.parameters(), lr=99.0))
+
+    def closure() -> Any:
+        driver.zero_grad()
+        graphs.append(nn.MSELoss()(model(X), Y))
+        graphs[-1].backward()
+        return graphs[-1]
+
+    driver.step(closure)
+    with pytest.raises(InPlaceError):
+        graphs[-1].backward()
+
+
 def test_validation_decides_where_there_is_one() -> None:
     model = line()
     worse = [2.0]
@@ -279,6 +310,7 @@ def test_nan_in_the_data_is_named_as_such() -> None:
         ({"updates": 1, "batch_size": 2, "sampling": "bootstrap"}, ValueError, "sampling is"),
         ({"updates": 1, "batch_size": 2, "resume": optim.History()}, ValueError, "was not of mini-batches"),
         ({"updates": 1, "accuracy": lambda o, t: optim.accuracy(o, np.zeros(3))}, ShapeError, r"outputs of shape \(10, 1\) go with"),
+        ({"updates": 1, "loss": nn.MSELoss("none")}, ShapeError, r"the loss has shape \(10, 1\); fit minimises a single number"),
         ({"updates": -1}, ValueError, "updates is a whole number, not negative; got -1"),
         ({"updates": 1, "patience": 0}, ValueError, "patience is a whole number, at least 1; got 0"),
         ({"updates": 1, "measure_every": 0}, ValueError, "measure_every is a whole number, at least 1; got 0"),
@@ -444,6 +476,16 @@ def test_a_checkpoint_keeps_the_whole_history(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("more", [0, 4])
+def test_the_best_weights_of_a_resumed_run_are_the_best_from_there(more: int) -> None:
+    model = line()
+    first = fit(model, lr=2.0, updates=3)
+    there = model.weight.numpy()
+    second = fit(model, lr=2.0, updates=3 + more, resume=first, restore_best=True)
+    assert second.restored == 3
+    np.testing.assert_array_equal(model.weight.numpy(), there)
+
+
 def test_a_resumed_history_is_a_new_one() -> None:
     model = line()
     first = fit(model, updates=3)
@@ -507,6 +549,25 @@ def test_damaged_and_foreign_files_change_nothing(tmp_path: Path) -> None:
         optim.load_checkpoint(tmp_path / "none.npz", other, sgd)
     np.testing.assert_array_equal(other.weight.numpy(), start)
     assert sgd.state == {}
+
+
+def test_flipped_bytes_load_as_they_were_or_not_at_all(tmp_path: Path) -> None:
+    model, path, draw = line(), tmp_path / "run.npz", np.random.default_rng(0)
+    adam = optim.Adam(model.parameters())
+    optim.save_checkpoint(path, model, adam, fit(model, optimizer=adam, epochs=2, batch_size=4, rng=0))
+    whole, refused = path.read_bytes(), 0
+    expected = model.weight.numpy()
+    for _ in range(500):
+        damaged = bytearray(whole)
+        for i in draw.integers(len(whole), size=2):
+            damaged[i] ^= 1 << draw.integers(8)
+        path.write_bytes(damaged)
+        try:
+            optim.load_checkpoint(path, model, adam)
+        except (ValueError, KeyError):  # a name of an array that was flipped is a key that is missing
+            refused += 1
+        np.testing.assert_array_equal(model.weight.numpy(), expected)
+    assert refused > 400
 
 
 def test_resuming_with_other_data_is_refused() -> None:

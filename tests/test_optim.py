@@ -244,12 +244,12 @@ def test_what_is_refused(make: Any, error: type[Exception], message: str) -> Non
 # -- the rate that follows the loss ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.6])
-def test_bold_driver_follows_its_rules(momentum: float) -> None:
+@pytest.mark.parametrize(("momentum", "tolerance"), [(0.0, 0.9), (0.6, 0.5)])
+def test_bold_driver_follows_its_rules(momentum: float, tolerance: float) -> None:
     """The rules by hand, on 1/2 w^T A w: grow, stay, or take the step back and start momentum anew."""
     a = np.array([1.0, 20.0])
     w = Tensor([1.0, 1.0], requires_grad=True)
-    driver = optim.BoldDriver(optim.SGD([w], lr=0.02, momentum=momentum))
+    driver = optim.BoldDriver(optim.SGD([w], lr=0.02, momentum=momentum), tolerance=tolerance)
     hand, v, lr, outcomes = np.array([1.0, 1.0]), np.zeros(2), 0.02, set()
 
     def closure() -> Tensor:
@@ -263,7 +263,7 @@ def test_bold_driver_follows_its_rules(momentum: float) -> None:
         before, v_new = np.sum(a * hand**2) / 2, momentum * v + slope
         after = np.sum(a * (hand - lr * v_new) ** 2) / 2
         assert driver.step(closure).item() == pytest.approx(before, rel=1e-12)
-        if after > 1.04 * before:
+        if after > (1 + tolerance) * before:
             v, lr, outcome = np.zeros(2), lr * 0.7, "back"
         else:
             hand, v, outcome = hand - lr * v_new, v_new, "grow" if after < before else "stay"
@@ -272,7 +272,7 @@ def test_bold_driver_follows_its_rules(momentum: float) -> None:
         np.testing.assert_allclose(w.numpy(), hand, rtol=1e-9)
         assert driver.lr == pytest.approx(lr, rel=1e-12)
         np.testing.assert_allclose(w.grad, slope, rtol=1e-9)
-    assert outcomes >= {"grow", "back"}
+    assert outcomes == {"grow", "back", "stay"}
 
 
 def test_bold_driver_takes_back_what_is_not_a_number() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tinygrad_bp.optim.optimizer import Closure, Optimizer, at_least_zero, below_one
-from tinygrad_bp.tensor import Changes
+from tinygrad_bp.optim.optimizer import Closure, Optimizer, at_least_zero, below_one, put_back
 
 
 class BoldDriver(Optimizer):
@@ -78,17 +77,12 @@ class BoldDriver(Optimizer):
         if after <= before + self.tolerance * abs(before):
             self.lr *= self.grow if after < before else 1.0
         else:  # also where the new loss is NaN
-            self._take_back(values)
+            put_back(self.params, values)
+            self.optimizer.state = {}
+            self.lr *= self.shrink
         for p, g in zip(self.params, gradients, strict=True):
             p.gradient = g
         return loss
-
-    def _take_back(self, values: list[Any]) -> None:
-        for p, value in zip(self.params, values, strict=True):
-            p.raw = value
-            Changes.note(p)
-        self.optimizer.state = {}
-        self.lr *= self.shrink
 
     def state_dict(self) -> dict[str, Any]:
         settings = {name: getattr(self, name) for name in self.settings}

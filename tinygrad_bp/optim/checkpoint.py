@@ -6,10 +6,14 @@ belongs. Nothing in it is executed.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import struct
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -23,6 +27,11 @@ from tinygrad_bp.optim.schedules import Schedule
 from tinygrad_bp.optim.training import State
 
 FORMAT = "tinygrad_bp checkpoint 1"
+DAMAGE = (
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
+    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy and zipfile raise for bytes that are not as they were written."""
 
 
 def save_checkpoint(
@@ -123,12 +132,13 @@ def _unpack(tree: Any, arrays: Mapping[str, Any]) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    content = io.BytesIO(path.read_bytes())
     try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+        with np.load(content, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         tree: dict[str, Any] = _unpack(json.loads(str(arrays["about"])), arrays)
         known = tree["format"] == FORMAT and set(tree) == {"format", "model", "optimizer", "schedule", "history"}
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path} is damaged, or not a checkpoint: {error}") from error
     if not known or not set(tree["history"] or {}) <= {field.name for field in fields(History)}:
         raise ValueError(f"{path} is not a checkpoint of this version: {tree['format']!r}")

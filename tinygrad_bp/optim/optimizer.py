@@ -105,6 +105,16 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.settings)})"
 
 
+def put_back(params: Iterable[Any], values: Iterable[Array]) -> None:
+    """Give parameters earlier values again, in their own arrays where these can be written to."""
+    for p, value in zip(params, values, strict=True):
+        if isinstance(p.raw, np.ndarray):
+            p.raw[...] = value
+        else:
+            p.raw = value
+        Changes.note(p)
+
+
 def _copied(state: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
     return {i: {key: v.copy() if hasattr(v, "copy") else v for key, v in entry.items()} for i, entry in state.items()}
 

@@ -15,10 +15,10 @@ from tinygrad_bp.optim import metrics
 from tinygrad_bp.optim.batches import Batches
 from tinygrad_bp.optim.clipping import clip_grad_norm_
 from tinygrad_bp.optim.history import History
-from tinygrad_bp.optim.optimizer import Optimizer
+from tinygrad_bp.optim.optimizer import Optimizer, put_back
 from tinygrad_bp.optim.progress import CtrlC, display
 from tinygrad_bp.optim.schedules import Schedule
-from tinygrad_bp.tensor import Changes, Tensor, no_grad
+from tinygrad_bp.tensor import Tensor, no_grad
 
 
 def fit(
@@ -97,16 +97,23 @@ def fit(
     data = _Data(x, target, batch_size is not None)
     batches = None if batch_size is None else Batches(data.samples, batch_size, sampling, rng)
     history = History() if resume is None else copy.deepcopy(resume)
-    history.stopped, history.restored = "", None
     if resume is not None and batches is not None:
         batches.go_to(history.position)
-    run = _Run(model, loss, data, optimizer, batches, schedule, history)
-    run.limits = _Limits(updates, epochs, threshold, patience)
-    run.validation = None if validation is None else _Data(*validation, False)
-    run.accuracy = metrics.accuracy if accuracy is True else accuracy or None
-    run.callbacks, run.clip_norm, run.record_weights, run.restore_best = list(callbacks), clip_norm, record_weights, restore_best
-    run.every = measure_every or run.per_epoch
-    run.start(progress)
+    _Run(
+        model=model,
+        criterion=loss,
+        data=data,
+        batches=batches,
+        state=State(model, optimizer, schedule, history),
+        limits=_Limits(updates, epochs, threshold, patience),
+        validation=None if validation is None else _Data(*validation, False),
+        accuracy=metrics.accuracy if accuracy is True else accuracy or None,
+        callbacks=list(callbacks),
+        clip_norm=clip_norm,
+        every=measure_every or (1 if batches is None else batches.per_epoch),
+        record_weights=record_weights,
+        restore_best=restore_best,
+    ).start(progress)
     return history
 
 
@@ -175,50 +182,49 @@ class _Data:
         return Tensor(self.x.raw[samples]), Tensor(self.target.raw[samples])
 
 
+@dataclass
 class _Run:
     """One call of ``fit``."""
 
+    model: Any
+    criterion: Any
+    data: _Data
+    batches: Batches | None
+    state: State
     limits: _Limits
     validation: _Data | None
     accuracy: Callable[[Any, Any], float] | None
     callbacks: list[Callable[[State], object]]
     clip_norm: float | None
+    every: int
     record_weights: bool
     restore_best: bool
-    every: int
 
-    def __init__(
-        self,
-        model: Any,
-        criterion: Any,
-        data: _Data,
-        optimizer: Optimizer,
-        batches: Batches | None,
-        schedule: Schedule | None,
-        history: History,
-    ) -> None:
-        self.model, self.criterion, self.data, self.batches, self.optimizer = model, criterion, data, batches, optimizer
-        self.history, self.state = history, State(model, optimizer, schedule, history)
-        self.per_epoch = 1 if batches is None else batches.per_epoch
+    def __post_init__(self) -> None:
+        self.history, self.optimizer = self.state.history, self.state.optimizer
+        self.per_epoch = 1 if self.batches is None else self.batches.per_epoch
+        if self.restore_best and not self.history.best.get("weights"):
+            self.history.best = {}  # a resumed run that did not keep its best weights: the best from here on
         self.kept: list[Any] = []  # the parameters at the last update whose loss was finite
         self.pending: Any = None  # a loss that is computed, but not yet differentiated
 
     def start(self, show: bool | None) -> None:
         self.display = display(show, self.limits.total(self.per_epoch))
-        mode = getattr(self.model, "training", None)
+        self.history.restored, mode = None, getattr(self.model, "training", None)
         self.set_mode(True)
         try:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"), CtrlC() as ctrl_c:  # an error of ours follows
                 self.loop(ctrl_c)
         except DivergenceError as error:
-            self.put_back(self.kept)
+            if self.kept:
+                put_back(self.optimizer.params, self.kept)
             self.history.stopped, error.history = "the loss became NaN or infinite", self.history
             raise
         finally:
             self.display.close()
             self.set_mode(mode)
         if self.restore_best:
-            self.put_back(self.history.best["weights"])
+            put_back(self.optimizer.params, self.history.best["weights"])
             self.history.restored = self.history.best["at"]
 
     def loop(self, ctrl_c: CtrlC) -> None:
@@ -238,7 +244,10 @@ class _Run:
     def compute(self, x: Tensor, target: Tensor) -> Any:
         self.batch = x, target
         self.output = self.model(x)
-        return self.criterion(self.output, target)
+        loss = self.criterion(self.output, target)
+        if loss.size != 1:
+            raise ShapeError(f"the loss has shape {loss.shape}; fit minimises a single number: take .sum() or .mean() of it")
+        return loss
 
     def update(self, loss: Any) -> None:
         """One step of the optimizer, from a loss that is computed already."""
@@ -281,6 +290,8 @@ class _Run:
         if self.batches is not None:
             h.position = self.batches.position()
         if h.at and h.at[-1] == h.updates:  # a resumed run begins where the other one measured last
+            if not h.best:
+                self.remember_best((h.validation_loss or h.loss)[-1])
             return
         value, accuracy = self.evaluate(self.data) if loss is None else (loss.item(), self.rate(self.output, self.data.target))
         h.loss.append(self.finite(value))
@@ -300,10 +311,9 @@ class _Run:
         """Loss and accuracy of the current weights, without a graph."""
         self.set_mode(False)
         with no_grad():
-            output = self.model(data.x)
-            value = float(self.criterion(output, data.target).item())
+            value = float(self.compute(data.x, data.target).item())
         self.set_mode(True)
-        return value, self.rate(output, data.target)
+        return value, self.rate(self.output, data.target)
 
     def rate(self, output: Any, target: Any) -> list[float]:
         if self.accuracy is None:
@@ -312,6 +322,7 @@ class _Run:
 
     def remember_best(self, value: float) -> None:
         best, h = self.history.best, self.history
+        value = math.inf if math.isnan(value) else value  # so that any number is better
         if not best or value < best["value"]:
             best.update(
                 value=value, at=h.updates, stale=0, weights=[p.raw.copy() for p in self.optimizer.params] if self.restore_best else []
@@ -323,11 +334,6 @@ class _Run:
         named = getattr(self.model, "named_parameters", None)
         pairs = named() if named else ((p.name or f"parameter {i}", p) for i, p in enumerate(self.optimizer.params))
         return {name: p.numpy() for name, p in pairs}
-
-    def put_back(self, values: list[Any]) -> None:
-        for p, value in zip(self.optimizer.params, values, strict=False):  # nothing, where nothing was kept
-            p.raw = value.copy()
-            Changes.note(p)
 
     def set_mode(self, training: bool | None) -> None:
         if training is not None and hasattr(self.model, "train"):
