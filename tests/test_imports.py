@@ -15,7 +15,7 @@ import tinygrad_bp
 PACKAGE = Path(tinygrad_bp.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-CORE = {"anomaly", "errors", "functions", "rule", "tensor", "engine", "rules"}
+CORE = {"anomaly", "changes", "modes", "errors", "functions", "rule", "tensor", "engine", "rules"}
 READABLE = CORE | {"nn", "optim", "expression", "program"}  # what a reader of the Program may know
 
 MAY_READ = {
@@ -23,8 +23,10 @@ MAY_READ = {
     "functions": {"errors"},
     "rule": {"errors"},
     "anomaly": {"errors"},
-    "tensor": {"anomaly", "errors", "rule"},
-    "engine": {"anomaly", "errors", "functions", "rule", "tensor"},
+    "changes": set(),
+    "modes": set(),
+    "tensor": {"anomaly", "changes", "modes", "errors", "rule"},
+    "engine": {"anomaly", "changes", "errors", "functions", "rule", "tensor"},
     "rules": {"errors", "functions", "rule", "tensor", "engine"},
     "compositions": CORE,
     "operators": CORE,

@@ -10,8 +10,8 @@ import pytest
 
 import tinygrad_bp as tg
 from tinygrad_bp import Tensor, grad
+from tinygrad_bp.changes import Changes
 from tinygrad_bp.errors import ConversionError, GraphError, InPlaceError, NoRuleError
-from tinygrad_bp.tensor import Changes
 
 START = np.array([[1.0, 2.0], [3.0, 4.0]])
 

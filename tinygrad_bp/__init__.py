@@ -7,10 +7,11 @@ from typing import Any
 
 from tinygrad_bp import compositions as _compositions  # declares, with rules, the table of derivatives
 from tinygrad_bp.anomaly import detect_anomaly
+from tinygrad_bp.modes import enable_grad, no_grad
 from tinygrad_bp.operators import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tinygrad_bp.rule import bilinear, composed, constant, general, linear, pointwise
 from tinygrad_bp.rules import elu, erf, gelu, leaky_relu, log_softmax, logsumexp, relu, sigmoid, silu, softmax, softplus
-from tinygrad_bp.tensor import Tensor, enable_grad, no_grad
+from tinygrad_bp.tensor import Tensor
 
 __version__ = "0.1.0"
 __all__ = [

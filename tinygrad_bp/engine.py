@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.anomaly import detect_anomaly, recorded_by, watch_backward
+from tinygrad_bp.changes import Changes, shares_memory, views
 from tinygrad_bp.errors import GraphError, InPlaceError, RuleError, ShapeError
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.rule import RESULT, Rule
-from tinygrad_bp.tensor import Changes, Tensor, record, shares_memory, views
+from tinygrad_bp.tensor import Tensor, record
 
 FREED = Rule("general", lambda: None, {})  # stands in the nodes of a graph that was freed
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from tinygrad_bp.engine import order, pull, push
 from tinygrad_bp.errors import GraphError, ShapeError
-from tinygrad_bp.tensor import Tensor, enable_grad
+from tinygrad_bp.modes import enable_grad
+from tinygrad_bp.tensor import Tensor
 
 Function = Callable[..., Any]
 Argnums = int | tuple[int, ...]

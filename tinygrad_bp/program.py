@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp import expression
+from tinygrad_bp.changes import Changes
 from tinygrad_bp.engine import order
 from tinygrad_bp.errors import GraphError, InPlaceError, NameLookupError, ShapeError
 from tinygrad_bp.expression import Expression, format_number
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.rule import RULES, Rule
-from tinygrad_bp.tensor import Array, Changes, Name, Params, Tensor, record
+from tinygrad_bp.tensor import Array, Name, Params, Tensor, record
 
 SCALAR_LIMIT = 20_000  # operations on single numbers that are still worth unrolling
 

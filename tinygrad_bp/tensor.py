@@ -14,63 +14,19 @@ Tensor([ 5.43656366, 22.1671683 ])
 from __future__ import annotations
 
 import inspect
-import itertools
-import sys
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ContextDecorator
-from contextvars import ContextVar, Token
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
 
 import numpy as np
 
 from tinygrad_bp.anomaly import detect_anomaly, watch_forward
+from tinygrad_bp.changes import Changes, next_serial, shares_memory, views
 from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, RuleError, ShapeError, TinygradError
+from tinygrad_bp.modes import grad_enabled
 from tinygrad_bp.rule import COMPOSED, RULES, Rule, parameter_names
 
 Array = Any  # numpy.ndarray, a NumPy scalar, or the array of another library
 Params = dict[str, Any] | None
-
-next_serial = itertools.count(1).__next__
-_grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
-
-
-class _GradMode(ContextDecorator):
-    """Switch recording for a block or a function; per thread and per async task."""
-
-    mode: bool
-
-    def __init__(self) -> None:
-        self.tokens: list[Token[bool]] = []
-
-    def _recreate_cm(self) -> Self:  # a decorated function may be re-entered, in several threads
-        return type(self)()
-
-    def __enter__(self) -> None:
-        self.tokens.append(_grad_enabled.set(self.mode))
-
-    def __exit__(self, *exc: object) -> None:
-        _grad_enabled.reset(self.tokens.pop())
-
-
-class no_grad(_GradMode):
-    """Compute without recording: ``with tg.no_grad(): ...`` or ``@tg.no_grad()``.
-
-    >>> import tinygrad_bp as tg
-    >>> w = tg.Tensor(2.0, requires_grad=True)
-    >>> with tg.no_grad():
-    ...     (w * 3).requires_grad
-    False
-    """
-
-    mode = False
-
-
-class enable_grad(_GradMode):
-    """Record again inside a ``no_grad`` block."""
-
-    mode = True
 
 
 class Name(str):
@@ -83,70 +39,6 @@ class Name(str):
         self = super().__new__(cls, name)
         self.elements = tuple(elements.split() if isinstance(elements, str) else elements)
         return self
-
-
-class Changes:
-    """When values were last overwritten in place, on the clock of serial numbers.
-
-    A node is older than a change exactly when its serial number is smaller, so the backward pass compares one
-    number per node, and looks closer only where something did change after the node was recorded.
-
-    ``Tensor.data`` hands out the array itself, and NumPy tells nobody when it is written to. So a tensor whose
-    array is in the user's hands is remembered here with a hash of its bytes, which is compared whenever the
-    values are used again, until nobody else holds the array.
-    """
-
-    latest = 0
-    exposed: ClassVar[dict[int, tuple[weakref.ref[Tensor], int]]] = {}
-    lock = threading.RLock()  # a look and a replacement of .data in two threads must not interleave
-
-    @classmethod
-    def note(cls, t: Tensor) -> None:
-        t.changed = cls.latest = next_serial()
-
-    @classmethod
-    def expose(cls, t: Tensor) -> None:
-        serial = t.serial
-        cls.exposed[serial] = weakref.ref(t, lambda _: cls.exposed.pop(serial, None)), _fingerprint(t.raw)
-
-    @classmethod
-    def look(cls, tensors: Iterable[Any]) -> None:
-        """Notice writes through arrays that ``.data`` handed out."""
-        with cls.lock:
-            for t in (base for x in tensors for base in views(x)):
-                ref, before = cls.exposed.get(t.serial, (None, 0))
-                if ref is None:
-                    continue
-                now = _fingerprint(t.raw)
-                if now != before:
-                    cls.note(t)
-                    cls.exposed[t.serial] = ref, now
-                if sys.getrefcount(t.raw) <= 2:  # the slot and this call: nobody else can write any more
-                    cls.exposed.pop(t.serial, None)
-
-    @classmethod
-    def look_everywhere(cls) -> None:
-        cls.look([ref() for ref, _ in list(cls.exposed.values())])
-
-
-def _fingerprint(a: Array) -> int:
-    """What a write to an array changes: its bytes, or the name that dask gives to the way it will be computed."""
-    return hash(a.tobytes() if isinstance(a, np.ndarray) else getattr(a, "name", None))
-
-
-def shares_memory(a: Array, b: Array) -> bool:
-    """Whether writing to one array may change the other."""
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return np.may_share_memory(a, b)
-    return not isinstance(a, np.generic) and (a is b or getattr(a, "base", None) is not None)
-
-
-def views(t: Any) -> Iterator[Tensor]:
-    """The tensor, and those whose arrays its array is a view of: a write to one is a write to all."""
-    while isinstance(t, Tensor):
-        yield t
-        linear = t.inputs and (t.rule is None or t.rule.kind == "linear")
-        t = t.inputs[0] if linear and shares_memory(t.raw, t.arrays[0]) else None
 
 
 def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
@@ -168,7 +60,7 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
         raise
     except (ValueError, TypeError, IndexError) as error:
         raise _explained(error, rule, arrays, params) from error
-    tracked = tracked and _grad_enabled.get()
+    tracked = tracked and grad_enabled.get()
     if getattr(raw, "dtype", None) not in FLOATS:
         raw = _as_result(raw, rule, tracked)
     t: Tensor = _new(Tensor)
@@ -260,7 +152,7 @@ def _in_place(function: Any) -> Any:
     """``w -= step`` inside ``no_grad`` updates a tracked leaf, as in PyTorch. Elsewhere it rebinds the name to a new tensor."""
 
     def operator(self: Tensor, other: Any) -> Any:
-        if self.rule is not None or not self.tracked or _grad_enabled.get():
+        if self.rule is not None or not self.tracked or grad_enabled.get():
             return record(RULES[function], (self, other))
         self.data = function(self.raw, _plain(other))
         return self
@@ -538,12 +430,12 @@ class Tensor:
         return record(RULES[take], (self,), {"index": _own(index)})  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if self.rule is not None or (self.tracked and _grad_enabled.get()):
+        if self.rule is not None or (self.tracked and grad_enabled.get()):
             raise GraphError(
                 f"{self.label()} is part of a graph, so its elements cannot be assigned. "
                 "Build the new value with np.where, or write inside tg.no_grad()"
             )
-        if _grad_enabled.get() and _any_tracked(value):
+        if grad_enabled.get() and _any_tracked(value):
             raise ConversionError(
                 f"assigning a tracked tensor to elements of {self.label()} would silently lose its graph. "
                 "Build the new value with np.where or np.stack, or assign t.detach()"

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_bp.changes import Changes
 from tinygrad_bp.errors import NameLookupError, ShapeError
-from tinygrad_bp.tensor import Array, Changes, Tensor
+from tinygrad_bp.tensor import Array, Tensor
 
 Closure = Callable[[], Any]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.errors import DivergenceError, ShapeError
+from tinygrad_bp.modes import no_grad
 from tinygrad_bp.optim import metrics
 from tinygrad_bp.optim.batches import Batches
 from tinygrad_bp.optim.clipping import clip_grad_norm_
@@ -18,7 +19,7 @@ from tinygrad_bp.optim.history import History
 from tinygrad_bp.optim.optimizer import Optimizer, put_back
 from tinygrad_bp.optim.progress import CtrlC, display
 from tinygrad_bp.optim.schedules import Schedule
-from tinygrad_bp.tensor import Tensor, no_grad
+from tinygrad_bp.tensor import Tensor
 
 
 def fit(
