@@ -215,6 +215,17 @@ def test_validation_decides_where_there_is_one() -> None:
     assert history.updates == 4
 
 
+def test_a_validation_loss_that_begins_as_nan_may_still_become_better() -> None:
+    values = iter([math.nan, 3.0, 2.0, math.nan, 2.5])
+
+    def criterion(output: Any, target: Any) -> Any:
+        return Tensor(next(values)) if output.shape[0] == 1 else nn.MSELoss()(output, target)
+
+    model = line()
+    history = optim.fit(model, criterion, X, Y, optim.SGD(model.parameters(), lr=0.01), updates=4, validation=(X[:1], Y[:1]))
+    assert (history.best["value"], history.best["at"], history.best["stale"]) == (2.0, 2, 2)
+
+
 def test_validation_is_computed_in_eval_mode_and_without_a_graph() -> None:
     seen = []
 
@@ -568,6 +579,13 @@ def test_flipped_bytes_load_as_they_were_or_not_at_all(tmp_path: Path) -> None:
             refused += 1
         np.testing.assert_array_equal(model.weight.numpy(), expected)
     assert refused > 400
+
+
+def test_only_numpys_generators_are_looked_up_by_name() -> None:
+    history = fit(line(), updates=3, batch_size=4, rng=0)
+    history.position["rng"]["bit_generator"] = "RandomState"
+    with pytest.raises(ValueError, match="'RandomState' is none of NumPy's"):
+        fit(line(), updates=6, batch_size=4, resume=history)
 
 
 def test_resuming_with_other_data_is_refused() -> None:

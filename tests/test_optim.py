@@ -130,6 +130,7 @@ def test_float32_stays_float32(name: str, by_hand: Any, options: dict[str, Any])
         w.grad = gradient(w.numpy(), k).astype(np.float32)
         optimizer.step()
     assert w.dtype == np.float32
+    assert type(optimizer.lr) is float
     assert all(v.dtype == np.float32 for v in optimizer.state.get(0, {}).values() if hasattr(v, "dtype"))
 
 
@@ -146,6 +147,18 @@ def test_a_loaded_state_goes_on_with_the_same_bits(name: str, by_hand: Any, opti
     list(updates(loaded, other, 10, 20))
     assert other.numpy().tobytes() == w.numpy().tobytes()
     assert repr(loaded) == repr(optimizer)
+
+
+def test_a_state_that_is_written_to_belongs_to_its_owner() -> None:
+    w = Tensor(START, requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1, momentum=0.9)
+    list(updates(optimizer, w, 0, 2))
+    state = optimizer.state_dict()
+    optimizer.load_state_dict(state)
+    expected = optimizer.state[0]["momentum_buffer"].copy()
+    for handed_out in (state, optimizer.state_dict()):
+        handed_out["state"][0]["momentum_buffer"][...] = 99.0
+        np.testing.assert_array_equal(optimizer.state[0]["momentum_buffer"], expected)
 
 
 def test_a_state_of_something_else_is_refused_and_changes_nothing() -> None:
@@ -389,7 +402,7 @@ def test_clipping_without_gradients_or_elements_does_nothing() -> None:
     empty = Tensor(np.zeros((0, 2)), requires_grad=True)
     empty.grad = np.zeros((0, 2))
     assert optim.clip_grad_norm_([Tensor(1.0, requires_grad=True)], 1.0) == 0.0
-    assert optim.clip_grad_norm_([empty], 1.0) == 0.0
+    assert optim.clip_grad_norm_([empty], 1.0) == optim.clip_grad_norm_([empty], 1.0, math.inf) == 0.0
 
 
 # -- a whole model ---------------------------------------------------------------------------------------------------
