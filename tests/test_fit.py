@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,31 @@ def test_divergence_leaves_finite_weights_and_says_what_to_try(batch_size: Any) 
     assert all(map(math.isfinite, history.loss + history.batch_loss))
     if batch_size is None:
         np.testing.assert_array_equal(model.weight.numpy(), history.weights["weight"][-1])
+
+
+def test_the_best_weights_are_put_back_after_divergence_too() -> None:
+    model = line()
+    with pytest.raises(DivergenceError) as caught:
+        fit(model, lr=1e30, updates=50, restore_best=True)
+    history: Any = caught.value.history
+    assert history.restored == 0
+    np.testing.assert_array_equal(model.weight.numpy(), line().weight.numpy())
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_one_graph_at_a_time_is_in_memory(batch_size: Any) -> None:
+    alive: list[Any] = []
+
+    class Spy(nn.Linear):
+        def forward(self, x: Any) -> Any:
+            assert [y for y in alive if y() is not None] == []
+            y = super().forward(x)
+            alive.append(weakref.ref(y))
+            return y
+
+    model = Spy(3, 1, rng=0)
+    fit(model, epochs=3, batch_size=batch_size, accuracy=True)
+    assert len(alive) > 3
 
 
 def test_nan_in_the_data_is_named_as_such() -> None:

@@ -220,27 +220,35 @@ class _Run:
             if self.kept:
                 put_back(self.optimizer.params, self.kept)
             self.history.stopped, error.history = "the loss became NaN or infinite", self.history
+            self.restore()
             raise
         finally:
             self.display.close()
             self.set_mode(mode)
-        if self.restore_best:
+        self.restore()
+
+    def restore(self) -> None:
+        """Put the best weights back, where that was asked for."""
+        if self.restore_best and self.history.best:
             put_back(self.optimizer.params, self.history.best["weights"])
             self.history.restored = self.history.best["at"]
 
     def loop(self, ctrl_c: CtrlC) -> None:
         h = self.history
         while True:
-            loss = self.compute(self.data.x, self.data.target) if self.batches is None else None
+            if self.batches is None:
+                self.pending = self.compute(self.data.x, self.data.target)
             h.stopped = self.limits.reached(h) or ctrl_c.reason
             if h.stopped or h.updates % self.every == 0:
-                self.measure(loss)
+                self.measure()
                 for callback in self.callbacks:
                     callback(self.state)
                 h.stopped = h.stopped or self.limits.satisfied(h) or self.state.reason or ctrl_c.reason
             if h.stopped:
                 return
-            self.update(self.compute(*self.data.take(self.batches.take(h.updates))) if loss is None and self.batches else loss)
+            if self.batches is not None:
+                self.pending = self.compute(*self.data.take(self.batches.take(h.updates)))
+            self.update()
 
     def compute(self, x: Tensor, target: Tensor) -> Any:
         self.batch = x, target
@@ -250,12 +258,12 @@ class _Run:
             raise ShapeError(f"the loss has shape {loss.shape}; fit minimises a single number: take .sum() or .mean() of it")
         return loss
 
-    def update(self, loss: Any) -> None:
-        """One step of the optimizer, from a loss that is computed already."""
-        h, self.pending = self.history, loss
-        value = self.finite(loss.item())
+    def update(self) -> None:
+        """One step of the optimizer, from the loss that is computed already."""
+        h, value = self.history, self.finite(self.pending.item())
         self.kept = [p.raw.copy() for p in self.optimizer.params]
         self.optimizer.step(self.closure)
+        self.output = None  # so that the next forward pass does not meet the graph of this one in memory
         h.batch_loss.append(value)
         h.updates += 1
         if h.updates % self.per_epoch == 0:
@@ -285,7 +293,7 @@ class _Run:
             "Try a smaller lr, fit(..., clip_norm=1.0) or inputs of a size near 1; tg.detect_anomaly() finds the operation"
         )
 
-    def measure(self, loss: Any) -> None:
+    def measure(self) -> None:
         """Everything that is known about the current weights goes into the history."""
         h = self.history
         if self.batches is not None:
@@ -294,7 +302,7 @@ class _Run:
             if not h.best:
                 self.remember_best((h.validation_loss or h.loss)[-1])
             return
-        value, accuracy = self.evaluate(self.data) if loss is None else (loss.item(), self.rate(self.output, self.data.target))
+        value, accuracy = self.evaluate(self.data) if self.batches is not None else (self.pending.item(), self.rate(self.data.target))
         h.loss.append(self.finite(value))
         h.at.append(h.updates)
         h.lr.append(self.optimizer.lr)
@@ -314,12 +322,11 @@ class _Run:
         with no_grad():
             value = float(self.compute(data.x, data.target).item())
         self.set_mode(True)
-        return value, self.rate(self.output, data.target)
+        return value, self.rate(data.target)
 
-    def rate(self, output: Any, target: Any) -> list[float]:
-        if self.accuracy is None:
-            return []
-        return [float(self.accuracy(output.detach(), target))]
+    def rate(self, target: Any) -> list[float]:
+        output, self.output = self.output, None
+        return [] if self.accuracy is None else [float(self.accuracy(output.detach(), target))]
 
     def remember_best(self, value: float) -> None:
         best, h = self.history.best, self.history
