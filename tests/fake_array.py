@@ -49,6 +49,9 @@ class FakeArray(np.lib.mixins.NDArrayOperatorsMixin):
     def copy(self) -> FakeArray:
         return FakeArray(self.host)
 
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+        return wrap(self.host.sum(axis=axis, keepdims=keepdims))
+
     def reshape(self, *shape: Any) -> FakeArray:
         return FakeArray(self.host.reshape(*shape))
 

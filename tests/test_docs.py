@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tinygrad_bp.rule import COMPOSED, RULES
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -84,7 +86,13 @@ def broken_links(page: Path, text: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run_page(page, page.read_text("utf-8"))
+    rules, definitions = dict(RULES), dict(COMPOSED)  # what a page declares is for that page
+    try:
+        run_page(page, page.read_text("utf-8"))
+    finally:
+        for registry, before in ((RULES, rules), (COMPOSED, definitions)):
+            registry.clear()
+            registry.update(before)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -172,23 +172,16 @@ def test_a_tensor_used_very_often() -> None:
 
 
 @pytest.mark.parametrize("free", [False, True])
-def test_doublings_do_not_double_the_work(free: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = 0
-    project = engine.project
-
-    def counted(*args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        return project(*args)
-
-    monkeypatch.setattr(engine, "project", counted)
+def test_doublings_do_not_double_the_work(free: bool) -> None:
+    calls: list[int] = []
+    add = tg.pointwise(lambda a, b: a + b, a=lambda g: calls.append(1) or g, b=lambda g: calls.append(1) or g)
     x = leaf(1.0)
     y = x
     for _ in range(18):
-        y = y + y
+        y = add(y, y)
     y.backward(retain_graph=not free)
     assert x.grad.item() == 2.0**18
-    assert calls == 36
+    assert len(calls) == 36
 
 
 def test_backward_calls_each_formula_once_in_a_diamond() -> None:
@@ -383,7 +376,7 @@ def test_operators_on_functions_record_under_no_grad() -> None:
         (lambda: grad(lambda x: x)(3 + 1j), TypeError, "a tensor holds real numbers; this data has dtype complex128"),
         (lambda: grad(lambda x: x)(np.arange(3)), TypeError, "only floating-point tensors have gradients; this one is int64"),
         (lambda: grad(lambda x: x)("a"), TypeError, "real numbers"),
-        (lambda: leaf([1.0, 2.0]).backward(), GraphError, r"starts from a scalar, and an unnamed tensor of shape \(2,\) is none. Take .sum\(\)"),
+        (lambda: leaf([1.0, 2.0]).backward(), GraphError, r"starts from a scalar, and an unnamed tensor .* is none. Take .sum\(\)"),
         (
             lambda: leaf([1.0, 2.0]).backward([1.0]),
             ShapeError,

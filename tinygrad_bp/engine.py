@@ -43,7 +43,8 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
     With ``recorded`` the formulas run on tensors, so that the cotangents can be differentiated in their turn.
     With ``free`` each node forgets its inputs once it has been pulled back.
     """
-    Changes.look_everywhere()
+    if Changes.exposed:
+        Changes.look_everywhere()
     nodes, cotangents = order(output), {output.serial: seed}
     while nodes:
         t = nodes.pop()
@@ -51,24 +52,30 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
         if g is None:  # reached only through arguments that are not differentiated
             continue
         yield t, g
-        rule = t.rule
-        if rule is None:
+        if t.rule is None:
             continue
         if t.serial < Changes.latest:
             _ensure_unchanged(t, recorded)
-        for x, formula in zip(t.inputs, rule.recorded if recorded else rule.pulls, strict=True):
-            if isinstance(x, Tensor) and x.tracked and formula is not None:
-                try:
-                    gx = project(formula(t, g), x, t)
-                except Exception as error:
-                    error.add_note(f"This happened in {_derivative(t, formula, x)}, recorded by {recorded_by(t.serial)}.")
-                    raise
-                if detect_anomaly.running:
-                    watch_backward(_derivative(t, formula, x), g, gx, t.serial)
-                s = x.serial
-                cotangents[s] = cotangents[s] + gx if s in cotangents else gx
+        _pull_back(t, g, cotangents, t.rule.recorded if recorded else t.rule.pulls)
         if free:
             t.rule, t.inputs, t.arrays, t.params = FREED, (), (), None
+
+
+def _pull_back(t: Tensor, g: Any, cotangents: dict[int, Any], formulas: tuple[Any, ...]) -> None:
+    """The chain rule at one node: what each input gets of its cotangent."""
+    for x, formula in zip(t.inputs, formulas, strict=True):
+        if isinstance(x, Tensor) and x.tracked and formula is not None:
+            try:
+                gx = formula(t, g)
+                if getattr(gx, "shape", None) != x.raw.shape or gx.dtype is not x.raw.dtype:
+                    gx = project(gx, x, t)
+            except Exception as error:
+                error.add_note(f"This happened in {_derivative(t, formula, x)}, recorded by {recorded_by(t.serial)}.")
+                raise
+            if detect_anomaly.running:
+                watch_backward(_derivative(t, formula, x), g, gx, t.serial)
+            s = x.serial
+            cotangents[s] = cotangents[s] + gx if s in cotangents else gx
 
 
 def _derivative(t: Tensor, formula: Any, x: Tensor) -> str:

@@ -81,7 +81,7 @@ class Rule:
         for name, default in self.options.items():
             if name in defaults and defaults[name] != default:
                 raise RuleError(
-                    f"rule of {self.name}: the option {name} is {defaults[name]!r} by default in the function and {default!r} in its formula"
+                    f"rule of {self.name}: the option {name} is {defaults[name]!r} by default in the function, {default!r} in its formula"
                 )
 
     def _positions(self, formula: Formula | None) -> tuple[int, ...]:

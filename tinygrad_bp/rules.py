@@ -161,6 +161,7 @@ general(np.linalg.cholesky, a=cholesky_pullback)
 
 # -- shapes --------------------------------------------------------------------------------------------------------
 linear(np.reshape, a=lambda g, a, *, shape: np.reshape(g, a.shape))
+RULES[np.sum].run = lambda a, *, axis=None, keepdims=False: a.sum(axis=axis, keepdims=keepdims)  # half the time of the function
 RULES[np.reshape].run = lambda a, *, shape: a.reshape(shape)  # the method: CuPy's function calls the shape newshape, dask's wants a tuple
 linear(np.transpose, a=lambda g, *, axes=None: np.transpose(g, inverse(axes)))
 linear(np.swapaxes, a=lambda g, *, axis1, axis2: np.swapaxes(g, axis1, axis2))

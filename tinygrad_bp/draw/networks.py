@@ -71,9 +71,10 @@ def network(output: Tensor | Program | Module, digits: int = 6) -> Drawing:
 
     Inputs stand left, outputs right, each weight on its edge with its value and gradient; each neuron shows its
     weighted sum, its output and its delta = d(loss)/d(weighted sum). A bias that is one number for the whole layer is
-    one unit; otherwise each edge of the bias unit carries the neuron's own. ``digits``: significant digits.
-    Of a model without a run, ``network(model)``, only the weights have numbers. Of a batch the first sample is drawn, of a layer of more than six units the first three and the last.
-    Element names come from ``t.named("W1", "w1 w2 w3 w4")``. Raises ``GraphError`` where no chain of layers is found.
+    one unit; otherwise each edge of the bias unit carries the neuron's own. ``digits``: significant digits. Of a
+    model without a run, ``network(model)``, only the weights have numbers. Of a batch the first sample is drawn, of a
+    layer of more than six units the first three and the last. Element names come from ``t.named("W1", "w1 w2 w3
+    w4")``. Raises ``GraphError`` where no chain of layers is found.
 
     >>> import numpy as np
     >>> import tinygrad_bp as tg
@@ -95,7 +96,9 @@ def _dry_run(model: Module) -> Program:
         modules += [child for _, child in module.children()]
     widths = [module.in_features for module in modules if hasattr(module, "in_features")]
     if not widths:
-        raise GraphError("the model has no Linear layer that says how many inputs it takes. Give the output of a run: tg.draw.network(model(x))")
+        raise GraphError(
+            "the model has no Linear layer that says how many inputs it takes. Give the output of a run: tg.draw.network(model(x))"
+        )
     return Program.of(model(Tensor(np.zeros(widths[0]), name="x")))
 
 

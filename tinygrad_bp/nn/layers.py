@@ -13,11 +13,13 @@ import numpy as np
 from tinygrad_bp.nn.activations import Sigmoid
 from tinygrad_bp.nn.init import Init, drawn, uniform
 from tinygrad_bp.nn.module import Module, Parameter, Sequential
+from tinygrad_bp.rule import RULES
 from tinygrad_bp.rules import affine, join
 from tinygrad_bp.tensor import Name, Tensor, record
 
 Bias = bool | Literal["shared", "unit"]
 Activation = Module | type[Module]
+AFFINE = RULES[affine]  # called by its rule: a layer runs too often to go through the door
 
 
 class Linear(Module):
@@ -75,7 +77,7 @@ class Linear(Module):
 
     def forward(self, x: Any) -> Any:
         if self.bias is not None:
-            return affine(x, self.weight, self.bias)
+            return record(AFFINE, (x, self.weight, self.bias))
         return (with_unit(x) if self.bias_kind == "unit" else x) @ self.weight.T
 
     def extra_repr(self) -> str:
