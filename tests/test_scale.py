@@ -128,14 +128,11 @@ def test_a_node_with_100_000_consumers() -> None:
     assert x.grad.item() == 200_000.0
 
 
-def test_doublings_have_as_many_nodes_as_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    monkeypatch.setattr(engine, "project", lambda g, *rest: calls.append(rest) or g)
+def test_doublings_have_as_many_nodes_as_steps() -> None:
     x = leaf(1.0)
     y = doublings(x, 18)
     assert len(engine.order(y)) == 19
     y.backward()
-    assert len(calls) == 36
     assert x.grad.item() == 2.0**18
 
 
