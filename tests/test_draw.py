@@ -347,12 +347,10 @@ def test_nothing_is_left_where_writing_fails(small: draw.Drawing, tmp_path: Path
     old = tmp_path / "picture.dot"
     old.write_text("before")
 
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:3])
+    def full(descriptor: int) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space left"):
         small.save(old)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("picture.dot", "before")]

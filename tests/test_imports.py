@@ -15,7 +15,7 @@ import tinygrad_bp
 PACKAGE = Path(tinygrad_bp.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-CORE = {"anomaly", "changes", "modes", "errors", "functions", "rule", "tensor", "engine", "rules"}
+CORE = {"anomaly", "files", "changes", "modes", "errors", "functions", "rule", "tensor", "engine", "rules"}
 READABLE = CORE | {"nn", "optim", "expression", "program"}  # what a reader of the Program may know
 
 MAY_READ = {
@@ -24,6 +24,7 @@ MAY_READ = {
     "rule": {"errors"},
     "anomaly": {"errors"},
     "changes": set(),
+    "files": {"errors"},
     "modes": set(),
     "tensor": {"anomaly", "changes", "modes", "errors", "rule"},
     "engine": {"anomaly", "changes", "errors", "functions", "rule", "tensor"},

@@ -13,6 +13,7 @@ import graphviz
 from tinygrad_bp.draw.labels import FONT, GREY
 from tinygrad_bp.draw.layout import TIMEOUT, run_layout
 from tinygrad_bp.errors import LayoutError
+from tinygrad_bp.files import write_whole
 
 FORMATS = {".svg": "svg", ".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".pdf": "pdf"}
 TEXT = (".dot", ".gv")
@@ -95,13 +96,3 @@ class Drawing:
             return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
         except Exception as error:  # noqa: BLE001  (a notebook must show the cell whatever happened)
             return {"text/plain": f"{error}\n\n{self.source}"}
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write to a neighbour and rename: readers see the old file or the new one, never a half."""
-    neighbour = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        neighbour.write_bytes(data)
-        neighbour.replace(path)
-    finally:
-        neighbour.unlink(missing_ok=True)

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from tinygrad_bp import files
 from tinygrad_bp.errors import DtypeError, NameLookupError, ShapeError
-from tinygrad_bp.nn import files
 from tinygrad_bp.tensor import Tensor
 
 

@@ -6,14 +6,8 @@ belongs. Nothing in it is executed.
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import struct
-import tempfile
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -21,17 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_bp.files import DAMAGE, from_npz, to_npz, write_whole
 from tinygrad_bp.optim.history import History
 from tinygrad_bp.optim.optimizer import Optimizer
 from tinygrad_bp.optim.schedules import Schedule
 from tinygrad_bp.optim.training import State
 
 FORMAT = "tinygrad_bp checkpoint 1"
-DAMAGE = (
-    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
-    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What NumPy and zipfile raise for bytes that are not as they were written."""
 
 
 def save_checkpoint(
@@ -70,7 +60,7 @@ def save_checkpoint(
     }
     arrays: dict[str, Any] = {}
     text = json.dumps(_pack(tree, arrays, ""))
-    _replace(Path(path), {"about": np.array(text), **arrays})
+    write_whole(path, to_npz({"about": np.array(text), **arrays}))
 
 
 def load_checkpoint(path: str | os.PathLike[str], model: Any, optimizer: Optimizer, schedule: Schedule | None = None) -> History:
@@ -132,10 +122,9 @@ def _unpack(tree: Any, arrays: Mapping[str, Any]) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = io.BytesIO(path.read_bytes())
+    content = path.read_bytes()
     try:
-        with np.load(content, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = from_npz(content)
         tree: dict[str, Any] = _unpack(json.loads(str(arrays["about"])), arrays)
         known = tree["format"] == FORMAT and set(tree) == {"format", "model", "optimizer", "schedule", "history"}
     except DAMAGE as error:
@@ -143,17 +132,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not known or not set(tree["history"] or {}) <= {field.name for field in fields(History)}:
         raise ValueError(f"{path} is not a checkpoint of this version: {tree['format']!r}")
     return tree
-
-
-def _replace(path: Path, arrays: dict[str, Any]) -> None:
-    """Write beside the file, then move over it: whoever reads it sees the old one or the new one, never a half."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

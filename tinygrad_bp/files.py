@@ -1,4 +1,4 @@
-"""Models as files: name -> array, in NumPy's ``.npz`` or in ``.safetensors``. Files are data; nothing read is executed."""
+"""Files that are whole or not there, and arrays in them: NumPy's ``.npz`` or ``.safetensors``. Nothing read is executed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 import os
 import secrets
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -23,13 +24,18 @@ PathLike = str | os.PathLike[str]
 
 
 def write(path: PathLike, arrays: Arrays) -> None:
-    """Write a file whole or not at all: a new one beside it takes its place when it is finished."""
+    """Write name -> array, in the format that the suffix names; whole or not at all."""
     encode, _ = _format(path)
+    write_whole(path, encode(arrays))
+
+
+def write_whole(path: PathLike, data: bytes) -> None:
+    """Write a file whole or not at all: a new one beside it takes its place when it is finished."""
     path = Path(os.path.realpath(path))  # through a link, so that the link stays one
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # the same folder: replacing cannot cross disks
     try:
         with unfinished.open("xb") as file:
-            file.write(encode(arrays))
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())  # a power cut must not leave the new name with the old disk's nothing
         unfinished.replace(path)
@@ -45,15 +51,15 @@ def read(path: PathLike) -> dict[str, np.ndarray[Any, Any]]:
     data = Path(path).read_bytes()
     try:
         return decode(data)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         kind = Path(path).suffix
         raise FileFormatError(f"{os.fspath(path)} cannot be read as a {kind} file: it is damaged or of another kind ({error})") from error
 
 
 # what zipfile, zlib and NumPy raise on bytes that are not what they should be
-_DAMAGE = (
-    ValueError, LookupError, TypeError, OSError, EOFError, MemoryError, RuntimeError, OverflowError, struct.error, zlib.error,
-    zipfile.BadZipFile,
+DAMAGE = (
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
+    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
@@ -61,13 +67,13 @@ def _format(path: PathLike) -> tuple[Callable[[Arrays], bytes], Callable[[bytes]
     """How a suffix is written and read."""
     suffix = Path(path).suffix
     if suffix == ".npz":
-        return _to_npz, _from_npz
+        return to_npz, from_npz
     if suffix == ".safetensors":
         return _to_safetensors, _from_safetensors
     raise ValueError(f"a model is saved as .npz or .safetensors; got {os.fspath(path)!r}")
 
 
-def _to_npz(arrays: Arrays) -> bytes:
+def to_npz(arrays: Arrays) -> bytes:
     """What ``np.savez`` writes, without its reserved names, and with the same bytes for the same arrays."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -78,7 +84,7 @@ def _to_npz(arrays: Arrays) -> bytes:
     return file.getvalue()
 
 
-def _from_npz(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
+def from_npz(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
     """What ``np.load(..., allow_pickle=False)`` reads; each array is read to its end, so that its checksum is compared."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name.removesuffix(".npy"): _from_npy(archive.read(name)) for name in archive.namelist()}
