@@ -21,13 +21,13 @@ def _quiet():
 
 def test_the_first_forward_operation_is_named_with_its_line():
     x = Tensor([1.0, 0.0], requires_grad=True, name="x")
-    with tg.detect_anomaly(), pytest.raises(AnomalyError) as caught:
+    with tg.detect_anomaly():
         y = np.exp(x) * 2
-        z = np.log(x) * y  # the culprit
-        np.sum(z - z)
+        with pytest.raises(AnomalyError) as caught:
+            np.log(x) * y  # the culprit
     message = str(caught.value)
     assert message.startswith("the result of log(tensor 'x') is -inf at index (1,). Recorded by ")
-    assert re.search(r"test_anomaly\.py:\d+: z = np\.log\(x\) \* y  # the culprit$", message)
+    assert re.search(r"test_anomaly\.py:\d+: np\.log\(x\) \* y  # the culprit$", message)
 
 
 def test_the_first_backward_operation_is_named_with_the_line_that_recorded_it():
@@ -58,7 +58,7 @@ def test_a_graph_recorded_outside_says_how_to_see_the_line():
 
 def test_gradients_of_gradients_are_watched():
     with tg.detect_anomaly(), pytest.raises(AnomalyError, match="derivative of sqrt"):
-        tg.grad(lambda x: tg.grad(np.sqrt)(x))(0.0)
+        tg.grad(tg.grad(np.sqrt))(0.0)
 
 
 def test_finite_programs_pass_and_nothing_is_watched_outside():

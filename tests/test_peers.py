@@ -505,6 +505,7 @@ def test_every_function_is_compared() -> None:
     compared = {f for c in CALLS for f in (c.function, getattr(c.function, "__wrapped__", None))}
     known = {rule.function for rule in rules()} | {f for f in COMPOSED if not (isinstance(f, tuple) and f[1] == "outer")}
     ours = {f for f in known if getattr(f, "__module__", "").startswith(("numpy", "tinygrad_bp")) or isinstance(f, np.ufunc | tuple)}
+    ours = {f for f in ours if getattr(f, "__name__", "") != "<lambda>"}  # doctests declare rules of their own
     assert {str(f) for f in ours - compared - INSIDE.keys()} == set()
 
 

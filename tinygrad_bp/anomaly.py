@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 from collections.abc import Iterable
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from tinygrad_bp.errors import AnomalyError
 
-PACKAGE = str(Path(__file__).parent)
-LIBRARIES = (PACKAGE, str(Path(np.__file__).parent))
+LIBRARIES = tuple(os.path.dirname(module) for module in (__file__, np.__file__))  # noqa: PTH120  (pathlib is slow to import)
 
 Lines = dict[int, str]  # a node's serial number -> the line that recorded it
 

@@ -77,7 +77,8 @@ class Rule:
                 f"rule of {self.name}: its formulas are for ({', '.join(self.arguments)}), but the function takes ({', '.join(names)}). "
                 "Name each array argument as the function does, in its order; None stands for one that is not differentiated"
             )
-        defaults = {name: default for name, default in _parameters_of(self.function) if default is not inspect.Parameter.empty}
+        values = self.function.__defaults__ or ()
+        defaults = dict(zip(names[len(names) - len(values) :], values, strict=True)) | (self.function.__kwdefaults__ or {})
         for name, default in self.options.items():
             if name in defaults and defaults[name] != default:
                 raise RuleError(
