@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from tinygrad_bp.errors import GraphError, NameLookupError
 from tinygrad_bp.expression import format_number
 from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tinygrad_bp.check.diagnosis import Diagnosis
 
 COMPUTED = 1e-7  # relative tolerance for claims that were computed rather than written down,
 FULL_PRECISION = 14  # which shows in this many significant digits
@@ -53,6 +57,17 @@ class Report:
     """What ``tg.check`` returns: ``ok``, the ``rows``, and a table as text."""
 
     rows: tuple[Row, ...]
+    program: Program | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis:
+        """Which mistake the claims that differ were derived with; those with too few digits to tell are left out."""
+        from tinygrad_bp.check.diagnosis import Diagnosis, diagnose
+
+        told = [row for row in self.rows if row.verdict in ("agrees", "differs", "shape")]
+        if self.program is None:
+            return Diagnosis(tuple(row.name for row in told if not row.ok))
+        return diagnose(self.program, {row.name: row.claim for row in told}, {row.name: row.tolerance for row in told})
 
     @property
     def ok(self) -> bool:
@@ -109,7 +124,7 @@ def check(output: Tensor | Program, claims: Mapping[str, Any]) -> Report:
     program = output if isinstance(output, Program) else Program.of(output)
     if program.output.value.size != 1:
         raise GraphError(f"the output has shape {program.output.shape}; claims are about the gradient of a scalar")
-    return Report(tuple(_row(program, name, claim) for name, claim in claims.items()))
+    return Report(tuple(_row(program, name, claim) for name, claim in claims.items()), program)
 
 
 def _row(program: Program, name: str, claim: Any) -> Row:

@@ -1,0 +1,554 @@
+"""Which mistake explains a wrong gradient: the backward pass is run again with each mistake planted at each place.
+
+What reproduces every wrong claim and leaves every right one right is a candidate. Simple explanations come first:
+a factor or one mistake of the catalogue, then one that only some of the claims were derived with, then two mistakes,
+then what the ratio of claim to gradient says. Where nothing explains the claims, the diagnosis says how far they are right.
+"""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tinygrad_bp.check.anatomy import Anatomy, Edge, Layer
+from tinygrad_bp.check.mistakes import CATALOGUE, FACTORS, OTHERS, Factor, Mistake
+from tinygrad_bp.functions import sum_to
+from tinygrad_bp.program import Line, Program, element_names
+
+Array = np.ndarray[Any, Any]
+
+COMPUTED = 1e-6  # relative tolerance of claims that come without one
+PAIRS = 3_000  # runs that are spent on two mistakes at a time
+CHANCE = 0.02  # how likely a factor may be to fit by chance
+OTHER = {mistake.name: mistake for mistake in OTHERS}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One explanation: the mistakes, where they were made, and which claims they explain."""
+
+    mistakes: tuple[str, ...]
+    places: tuple[str, ...]
+    sentence: str
+    explains: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.sentence + "."
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong with a derivation. ``candidates``: equal explanations, the likelier first; none if nothing is known."""
+
+    wrong: tuple[str, ...]  # the claims that are
+    candidates: tuple[Candidate, ...] = ()
+    note: str = ""  # what else is to be said: how far an unexplained derivation is right, or what the numbers hide
+
+    @property
+    def mistake(self) -> str | None:
+        """The name of the first candidate's mistake."""
+        return " and ".join(self.candidates[0].mistakes) if self.candidates else None
+
+    def __bool__(self) -> bool:
+        return bool(self.candidates)
+
+    def __str__(self) -> str:
+        found = [str(c) for c in self.candidates]
+        if len(found) > 1:
+            found = ["Several mistakes give these numbers:", *(f"- {text}" for text in found)]
+        lines = [*found, *self.note.splitlines()] or ["No mistake."]
+        return "\n".join(_wrapped(line) for line in lines)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claimed gradient beside the right one."""
+
+    name: str
+    line: int
+    index: tuple[int, ...] | None
+    value: Array
+    right: Array
+    tolerance: Any
+
+    def part(self, gradient: Any) -> Array:
+        """What another gradient of the whole tensor says about what is claimed."""
+        return np.asarray(gradient) if self.index is None else np.asarray(np.asarray(gradient)[self.index])
+
+    def fits(self, gradient: Any) -> bool:
+        """Whether a gradient has the claimed shape and values."""
+        try:
+            other = self.part(gradient)
+        except IndexError:
+            return False
+        if other.shape != self.value.shape:
+            return False
+        return bool(np.all(np.abs(other - self.value) <= np.maximum(self.tolerance, 1e-9 * np.abs(self.value))))
+
+    @cached_property
+    def ok(self) -> bool:
+        return self.fits(self.right) if self.index is None else self.value.shape == () and self._near(self.right)
+
+    def _near(self, other: Any) -> bool:
+        return bool(np.all(np.abs(other - self.value) <= self.tolerance))
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A mistake at its places: other formulas on some edges, other derivatives at some lines, or other values."""
+
+    mistakes: tuple[str, ...]
+    places: tuple[str, ...]
+    sentence: str
+    edges: Mapping[Edge, Callable[[Any], Any]] = field(default_factory=dict)
+    nodes: Mapping[int, Any] = field(default_factory=dict)
+    values: Sequence[Any] | None = None
+
+    def __add__(self, other: Planted) -> Planted:
+        return Planted(
+            self.mistakes + other.mistakes, self.places + other.places, f"{self.sentence}; also: {other.sentence}",
+            {**other.edges, **self.edges}, {**other.nodes, **self.nodes}, other.values if self.values is None else self.values,
+        )  # fmt: skip
+
+    def meets(self, other: Planted) -> bool:
+        """Whether both say something about the same place, so that they cannot be made together."""
+        both_values = self.values is not None and other.values is not None
+        return both_values or bool(self.edges.keys() & other.edges.keys() or self.nodes.keys() & other.nodes.keys())
+
+    def run(self, program: Program) -> dict[int, Any] | None:
+        """The backward pass with it: line -> derivative; ``None`` where shapes no longer fit."""
+        values = program.values if self.values is None else self.values
+
+        def derivative(line: Line, i: int, g: Any, operands: Sequence[Any], result: Any) -> Any:
+            g = self.nodes.get(line.index, g)
+            if (formula := self.edges.get((line.index, i))) is not None:
+                return formula(g)
+            assert line.rule is not None
+            gx = np.asarray(line.rule.derivative(i, g, operands, result, line.params))
+            return sum_to(gx, program.lines[line.operands[i]].shape)
+
+        seed = {program.output.index: np.ones_like(program.output.value)}
+        try:
+            with np.errstate(all="ignore"):
+                return program.reverse(values, seed, derivative=derivative) | dict(self.nodes)
+        except (ValueError, IndexError, TypeError):
+            return None
+
+
+def diagnose(
+    program: Program,
+    claims: Mapping[str, Any],
+    tolerances: Mapping[str, Any] | None = None,
+    lr: float | None = None,
+    previous: Mapping[str, Any] | None = None,
+) -> Diagnosis:
+    """Why claimed gradients of the program's output are wrong, if they are.
+
+    ``claims``: name of a tensor or element -> the claimed value, a number or array; right ones help to find the place.
+    A name with ``+`` is a new weight, w - lr * gradient, if ``lr`` is given. ``tolerances``: name -> how far off a
+    claim may be, as its digits say; numbers that were computed need none. ``lr``: the learning rate, where it is known.
+    ``previous``: values of the previous step by name, where stale ones might have been used.
+
+    >>> from tinygrad_bp.worked import step_by_step
+    >>> program = Program.of(step_by_step.forward())
+    >>> print(diagnose(program, {"w5": 0.138498562 * program.value("net_h1")}, {"w5": 1e-9}))
+    The weighted sums before out_h stand in dE_total/dW2 where out_h belongs.
+    """
+    return _Search(program, claims, tolerances or {}, lr, previous or {}).diagnosis()
+
+
+def _claim(program: Program, name: str, value: Any, tolerance: Any, lr: float | None) -> Claim:
+    value, base = np.asarray(value, dtype=float), name
+    if name.endswith("+") and lr:
+        base = name[:-1]
+        weight = np.asarray(program.value(base))
+        value = (weight - value) / lr
+        tolerance = (1e-9 * np.max(np.abs(weight)) if tolerance is None else tolerance) / lr
+    line, index = program.locate(base)
+    gradient = program.gradients.get(line)
+    gradient = np.zeros(program.lines[line].shape) if gradient is None else gradient
+    right = np.asarray(gradient if index is None else gradient[index])
+    if np.shape(tolerance) not in ((), value.shape):
+        tolerance = float(np.max(tolerance))
+    if tolerance is None:
+        tolerance = COMPUTED * np.abs(value) + 1e-12 * float(np.max(np.abs(right), initial=0.0))
+    return Claim(name, line, index, value, right, tolerance)
+
+
+class _Search:
+    """Looks for explanations, simple ones first."""
+
+    def __init__(self, program: Program, claims: Mapping[str, Any], tolerances: Mapping[str, Any], lr: float | None,
+                 previous: Mapping[str, Any]) -> None:  # fmt: skip
+        self.program, self.lr, self.previous = program, lr, previous
+        self.claims = [_claim(program, name, value, tolerances.get(name), lr) for name, value in claims.items()]
+        self.wrong = [c for c in self.claims if not c.ok]
+        self.sound = [c for c in self.claims if c.ok]
+        self.anatomy = Anatomy.of(program)
+
+    def diagnosis(self) -> Diagnosis:
+        names = tuple(c.name for c in self.wrong)
+        if not self.wrong:
+            return Diagnosis(names, note=self._hidden())
+        ways = (self._alone, self._partly, self._apart, self._together, self._entries, self._added, self._quantities)
+        for way in ways:
+            if found := _distinct(way()):
+                return Diagnosis(names, tuple(found))
+        return Diagnosis(names, note=self._extent())
+
+    # -- one mistake ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def planted(self) -> list[tuple[Planted, dict[int, Any]]]:
+        """Every mistake of the catalogue at every place, with what comes out."""
+        runs = ((p, p.run(self.program)) for p in plants(self.anatomy, self.lr, self.previous))
+        return [(p, run) for p, run in runs if run is not None]
+
+    def _alone(self) -> Iterator[Candidate]:
+        """What explains the wrong claims and leaves the right ones right."""
+        yield from self._last_digit()
+        yield from self._factors()
+        for p, run in self.planted:
+            if self._explained(run) == self.wrong and all(map(self._kept(run), self.sound)):
+                yield _candidate(p, self.wrong)
+
+    def _partly(self) -> Iterator[Candidate]:
+        """What explains the wrong claims, though the right ones would be wrong too."""
+        for p, run in self.planted:
+            if self._explained(run) == self.wrong:
+                yield _candidate(p, self.wrong, "; the claims that are right were derived without it")
+
+    def _explained(self, run: Mapping[int, Any]) -> list[Claim]:
+        return [c for c in self.wrong if c.line in run and c.fits(run[c.line])]
+
+    def _kept(self, run: Mapping[int, Any]) -> Callable[[Claim], bool]:
+        return lambda c: c.line not in run or c.fits(run[c.line])
+
+    def _last_digit(self) -> Iterator[Candidate]:
+        written = [c for c in self.wrong if c.value.shape == c.right.shape and np.all(c.tolerance > 1e-6 * np.abs(c.right))]
+        off = [c for c in written if np.all(np.abs(c.value - c.right) <= 3.01 * c.tolerance)]  # half a unit is right
+        if off == self.wrong and all(np.all(np.abs(c.right) > 20 * c.tolerance) for c in off):
+            yield _candidate(_said(OTHER["last digit"].name, self.wrong, OTHER["last digit"].says), self.wrong)
+
+    def _factors(self) -> Iterator[Candidate]:
+        right = {id(c): c.right for c in self.wrong}
+        for name, says in self._multiples(right):
+            yield _candidate(_said(name, self.wrong, f"{_capital(says)} in {self._derivatives(self.wrong)}"), self.wrong)
+
+    def _multiples(self, of: Mapping[int, Array]) -> Iterator[tuple[str, str]]:
+        """The factors that the wrong claims are too large by."""
+        if any(of[id(c)].shape != c.value.shape for c in self.wrong):
+            return
+        n, m = (self.anatomy.samples, self.anatomy.outputs) if self.anatomy.layers else (1, 1)
+        signs = ((1.0, "", ""), (-1.0, "sign flipped and ", "the sign is flipped, and "))
+        tried = {1.0}
+        for sign, before, said in signs:
+            for f in FACTORS:
+                c = sign * f.value(n, m)
+                plain = f.name == "sign flipped"
+                if (sign < 0 and plain) or (abs(c) == 1 and not plain) or not self._possible(f):
+                    continue
+                if all(_near(x, c * of[id(x)]) for x in self.wrong):
+                    tried.add(c)
+                    yield before + f.name, said + f.says.format(n=n, m=m, nm=n * m)
+
+    def _possible(self, f: Factor) -> bool:
+        return f.name != "loss of another name" or (bool(self.anatomy.layers) and self.anatomy.squared is not None)
+
+    # -- two mistakes --------------------------------------------------------------------------------------------
+
+    def _apart(self) -> Iterator[Candidate]:
+        """Two mistakes that explain different claims."""
+        each = [(p, run, self._explained(run)) for p, run in self.planted]
+        each = [(p, run, found) for p, run, found in each if found]
+        for (p, _, a), (q, _, b) in itertools.islice(itertools.combinations(each, 2), 10 * PAIRS):
+            if not p.meets(q) and len({id(c) for c in (*a, *b)}) == len(self.wrong):
+                yield _candidate(p + q, self.wrong)
+                return
+
+    def _together(self) -> Iterator[Candidate]:
+        """Two mistakes in one derivation; those that explain a part of the claims, and the common ones, are tried first."""
+        for p, run in self.planted:
+            shaped = [c for c in self.wrong if c.line in run and np.shape(run[c.line]) == self.program.lines[c.line].shape]
+            found = {id(c): c.part(run[c.line]) for c in shaped}
+            if len(found) == len(self.wrong) and all(map(self._kept(run), self.sound)):
+                for name, says in self._multiples(found):
+                    yield _candidate(p + _said(name, self.wrong, _capital(says)), self.wrong)
+        plain = [p for p, _ in sorted(self.planted, key=lambda pair: -len(self._explained(pair[1])))]
+        pairs = ((p, q) for i, q in enumerate(plain) for p in plain[:i] if not p.meets(q))
+        for p, q in itertools.islice(pairs, PAIRS):
+            both = p + q
+            result = both.run(self.program)
+            if result is not None and self._explained(result) == self.wrong and all(map(self._kept(result), self.sound)):
+                yield _candidate(both, self.wrong)
+                return
+
+    # -- what the numbers themselves say --------------------------------------------------------------------------
+
+    def _entries(self) -> Iterator[Candidate]:
+        """Right numbers in wrong places."""
+        if any(c.line != self.wrong[0].line for c in self.wrong):
+            return
+        mistake = OTHER["entries exchanged"]
+        whole = [c for c in self.wrong if c.index is None and c.value.ndim]
+        if len(self.wrong) == 1 and whole:
+            (c,) = whole
+            if c.value.size == c.right.size and c.value.ndim == 2 and _near(c, c.right.T):
+                yield _candidate(_said(mistake.name, self.wrong, f"d{self._output}/d{c.name} is transposed"), self.wrong)
+            elif c.value.shape == c.right.shape and _permuted(c.value.ravel(), c.right.ravel(), c.tolerance):
+                moved = np.flatnonzero(np.abs(c.value - c.right).ravel() > np.broadcast_to(c.tolerance, c.value.shape).ravel())
+                names = [n or str(i) for i, n in enumerate(element_names(self.program.names[c.line], c.right.shape))]
+                said = mistake.says.format(exchanged=_list([names[i] for i in moved]))
+                yield _candidate(_said(mistake.name, self.wrong, said), self.wrong)
+        elif not whole and all(c.index is not None for c in self.wrong):
+            rest = self.program.gradients[self.wrong[0].line]
+            if all(any(_near(c, other) for other in rest.flat) for c in self.wrong):
+                names = [c.name for c in self.wrong]
+                said = mistake.says.format(exchanged=_list(names))
+                if len(names) == 1:
+                    k = next(i for i, other in enumerate(rest.flat) if _near(self.wrong[0], other))
+                    said = f"This is d{self._output}/d{element_names(self.program.lines[self.wrong[0].line].name, rest.shape)[k]}"
+                yield _candidate(_said(mistake.name, self.wrong, said), self.wrong)
+
+    def _added(self) -> Iterator[Candidate]:
+        """A multiple of the weight itself, added to its gradient."""
+        if any(c.value.shape != c.right.shape for c in self.wrong):
+            return
+        values = [self.program.lines[c.line].value if c.index is None else self.program.lines[c.line].value[c.index] for c in self.wrong]
+        w, extra = (np.concatenate([np.ravel(x) for x in xs]) for xs in (values, [c.value - c.right for c in self.wrong]))
+        c = float(w @ extra) / float(w @ w) if np.any(w) else 0.0
+        if len(w) > 2 and c and all(_near(x, x.right + c * v) for x, v in zip(self.wrong, values, strict=True)):
+            mistake = OTHER["weight decay for momentum"]
+            yield _candidate(_said(mistake.name, self.wrong, mistake.says.format(c=c)), self.wrong)
+
+    def _quantities(self) -> Iterator[Candidate]:
+        """The ratio of claim to gradient as a product of quantities of the graph."""
+        from tinygrad_bp.check.ratios import products
+
+        if any(c.value.shape != c.right.shape for c in self.wrong):
+            return
+        for text in products(self.anatomy, self.wrong, CHANCE):
+            says = OTHER["missing or doubled factor"].says.format(k=text) + f" in {self._derivatives(self.wrong)}"
+            yield _candidate(_said("missing or doubled factor", self.wrong, says), self.wrong)
+
+    # -- without a candidate ---------------------------------------------------------------------------------------
+
+    @property
+    def _output(self) -> str:
+        return self.program.names[self.program.output.index]
+
+    def _derivatives(self, claims: Sequence[Claim]) -> str:
+        return _list([f"d{self._output}/d{c.name}" for c in claims])
+
+    def _extent(self) -> str:
+        """How far, going back from the loss, the claims are right."""
+        first = max(self.wrong, key=lambda c: c.line)
+        before = [c for c in self.sound if c.line > first.line]
+        lines = ["No mistake of the catalogue explains this."]
+        if before:
+            lines.append(f"Going back from {self._output}, {self._derivatives(before)} is still right.")
+        lines.append(f"The first that disagrees is d{self._output}/d{first.name}{_off(first)}.")
+        return "\n".join(lines)
+
+    def _hidden(self) -> str:
+        """What right numbers hide: with two numbers in all, two losses have one derivative."""
+        N = self.anatomy
+        if self.claims and N.layers and N.squared is not None and N.samples * N.outputs == 2:
+            return ("The claims are right. Of two numbers half the sum of squares equals the mean,\n"
+                    "so they do not tell which was meant; with N numbers the factor is 2/N.")  # fmt: skip
+        return ""
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, 79, subsequent_indent="  " * line.startswith("- "), break_long_words=False, break_on_hyphens=False)
+
+
+def _near(c: Claim, other: Any) -> bool:
+    other = np.asarray(other)
+    return c.value.shape == other.shape and bool(np.all(np.abs(c.value - other) <= np.maximum(c.tolerance, 1e-9 * np.abs(c.value))))
+
+
+def _permuted(a: Array, b: Array, tolerance: Any) -> bool:
+    return bool(np.all(np.abs(np.sort(a) - np.sort(b)) <= np.max(tolerance))) and bool(np.ptp(b) > 4 * np.max(tolerance))
+
+
+def _off(c: Claim) -> str:
+    if c.value.shape != c.right.shape:
+        return f": its shape is {c.right.shape}, and the claim's is {c.value.shape}"
+    with np.errstate(all="ignore"):
+        ratios = np.ravel(c.value / c.right)
+    if np.ptp(ratios) <= 1e-3 * abs(ratios[0]):
+        return f": claim / right = {ratios[0]:.6g}"
+    worst = int(np.argmax(np.abs(c.value - c.right)))
+    return f": claim / right is between {np.min(ratios):.4g} and {np.max(ratios):.4g}, and {ratios[worst]:.4g} where it is most off"
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = list(names) if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _said(name: str, wrong: Sequence[Claim], sentence: str) -> Planted:
+    return Planted((name,), tuple(c.name for c in wrong), sentence)
+
+
+def _candidate(p: Planted, explains: Sequence[Claim], more: str = "") -> Candidate:
+    return Candidate(p.mistakes, p.places, p.sentence + more, tuple(c.name for c in explains))
+
+
+def _distinct(found: Iterable[Candidate]) -> list[Candidate]:
+    """Each mistake once, at the first of its places that explain the claims."""
+    first: dict[tuple[str, ...], Candidate] = {}
+    for c in found:
+        first.setdefault(c.mistakes, c)
+    return list(first.values())
+
+
+# -- planting ----------------------------------------------------------------------------------------------------------
+
+
+def plants(anatomy: Anatomy, lr: float | None = None, previous: Mapping[str, Any] | None = None) -> Iterator[Planted]:
+    """Every mistake of the catalogue at every place: each layer, all hidden layers, all layers."""
+    if not anatomy.layers:
+        return
+    for mistake in CATALOGUE:
+        yield from _in_loss(anatomy, mistake) if mistake.part in ("loss", "net") else _in_layers(anatomy, mistake, lr)
+    yield from _in_values(anatomy, previous or {})
+
+
+def _in_loss(anatomy: Anatomy, mistake: Mistake) -> Iterator[Planted]:
+    ((part, formula),) = mistake.formulas.items()
+    last, program = anatomy.layers[-1], anatomy.program
+    line = last.net if part == "net" else last.out
+    for k in mistake.variants(last, None):
+        with np.errstate(all="ignore"):
+            g = formula(anatomy, last.rows(program.gradients[line]), k)
+        if g is not None:
+            sentence = mistake.says.format_map(_Words(last, k))
+            yield Planted((mistake.name,), (program.names[line],), sentence, nodes={line: last.unrow(g, program.lines[line].shape)})
+
+
+def _in_layers(anatomy: Anatomy, mistake: Mistake, lr: float | None) -> Iterator[Planted]:
+    """At each layer, and with the same variant at all hidden ones and at all."""
+    found: dict[Any, list[tuple[Layer, Planted]]] = {}
+    for layer in reversed(anatomy.layers):
+        for k in mistake.variants(layer, lr):
+            for p in _at(layer, mistake, k):
+                found.setdefault((k, next(iter(p.edges))[1] if len(mistake.formulas) > 1 else 0), []).append((layer, p))
+                yield p
+    for same in found.values():
+        hidden = [p for layer, p in same if not layer.last]
+        for several, where in ((hidden, "every hidden layer"), ([p for _, p in same], "every layer")):
+            if len(several) > 1 and not (where == "every layer" and several == hidden):
+                edges = {edge: f for p in several for edge, f in p.edges.items()}
+                places = tuple(place for p in several for place in p.places)
+                yield Planted((mistake.name,), places, f"{several[0].sentence}; and so at {where}", edges)
+
+
+def _at(layer: Layer, mistake: Mistake, k: Any) -> Iterator[Planted]:
+    """A mistake at one layer: at all its parts, and at each alone."""
+    edges = [e for part, f in mistake.formulas.items() if (e := _edges(layer, part, f, k))]
+    words = _Words(layer, k)
+    for chosen in ([*edges, {**edges[0], **edges[-1]}] if len(edges) > 1 else edges):
+        place = layer.program.names[layer.program.lines[max(chosen)[0]].operands[max(chosen)[1]]]
+        yield Planted((mistake.name,), (place,), mistake.says.format_map(words), chosen)
+
+
+def _edges(layer: Layer, part: str, formula: Callable[[Any, Array, Any], Any], k: Any) -> dict[Edge, Callable[[Any], Any]]:
+    """The edges of a part of a layer with another formula; none where it does not apply."""
+    lines = layer.program.lines
+
+    def wrong(g: Any) -> Any:
+        if np.shape(g) != lines[at].shape:
+            raise ValueError("another mistake has left a shape that this formula does not take")
+        return formula(layer, layer.rows(g), k)
+
+    at = layer.out if part == "activation" else layer.net
+    with np.errstate(all="ignore"):
+        if (part == "activation" and layer.activation is None) or (part == "bias" and layer.bias is None):
+            return {}
+        if formula(layer, layer.rows(np.ones(lines[layer.net].shape)), k) is None:
+            return {}
+    if part == "activation":
+        assert layer.activation is not None
+        first, *rest = layer.activation.edges
+        shape = lines[layer.net].shape
+        return {first: lambda g: layer.unrow(wrong(g), shape), **dict.fromkeys(rest, lambda g: g)}
+    if part == "back":
+        return {layer.back: lambda g: layer.unrow(wrong(g), lines[layer.x].shape)}
+    if part == "bias":
+        assert layer.bias is not None
+        return {layer.bias: lambda g: _bias_shaped(wrong(g), layer.bias_shape)}
+    operand = lines[lines[layer.weights[0]].operands[layer.weights[1]]]
+
+    def weights(g: Any) -> Any:
+        w = wrong(g)
+        return w if not layer.turned else np.swapaxes(w, -1, -2) if operand.rule is None and w.ndim > 1 else w.T
+
+    return {layer.weights: weights}
+
+
+def _bias_shaped(g: Any, shape: tuple[int, ...]) -> Array:
+    """A single sample's row is written as a vector; what has as many numbers as the bias has its shape."""
+    g = np.asarray(g)
+    if g.size == int(np.prod(shape)):
+        return np.asarray(g.reshape(shape))
+    return np.asarray(g[0] if g.ndim > 1 and len(g) == 1 else g)
+
+
+class _Words(dict[str, Any]):
+    """The words of a sentence: the layer's, the variant's, and sums written out where they are short."""
+
+    def __init__(self, layer: Layer, k: Any) -> None:
+        super().__init__(layer.words)
+        self.layer, self["k"] = layer, k
+        program = layer.program
+        names = np.array(element_names(program.lines[layer.weight].name, program.lines[layer.weight].shape), dtype=object)
+        names = names.reshape(program.lines[layer.weight].shape)
+        direct = program.lines[layer.weights[0]].operands[layer.weights[1]] == layer.weight
+        self.weights = names.T if layer.turned and direct else names
+        if isinstance(k, int | np.integer) and program.lines[layer.net].name is not None:
+            self["k"] = element_names(program.lines[layer.net].name, program.lines[layer.net].shape)[k] if len(layer.X) == 1 else k + 1
+
+    def __missing__(self, key: str) -> str:
+        """The sums back to the first neuron below, where they are short."""
+        E, program, layer = self["E"], self.layer.program, self.layer
+        if key == "exchanged":
+            return " and ".join(str(self.weights[place]) for place in self["k"])
+        column = self.weights[:, 0]
+        short = len(column) <= 3 and len(layer.X) == 1 and all(column)
+        if key == "gradients":
+            return " + ".join(f"d{E}/d{w}" for w in column) if short else f"d{E}/d{self['W']}"
+        if key == "first":
+            return element_names(program.lines[layer.x].name, program.lines[layer.x].shape)[0] or self["x"] if short else str(self["x"])
+        if key == "paths":
+            net = element_names(program.lines[layer.net].name, program.lines[layer.net].shape)
+            terms = [f"d{E}/d{z} * {w}" for z, w in zip(net, column, strict=True)]
+            return " + ".join(terms) if short and all(net) else f"d{E}/d{self['net']} times {self['W']}"
+        return "this"
+
+
+def _in_values(anatomy: Anatomy, previous: Mapping[str, Any]) -> Iterator[Planted]:
+    """Backward passes on values that are not those of the forward pass."""
+    program = anatomy.program
+    rounded, stale = OTHER["rounded values"], OTHER["stale values"]
+    for name, value in previous.items():
+        values = list(program.values)
+        values[program.place(name)] = np.asarray(value, dtype=float)
+        yield Planted((stale.name,), (name,), stale.says.format(k=name), values=values)
+    if previous:
+        known = {program.place(name): np.asarray(value, dtype=float) for name, value in previous.items()}
+        yield Planted((stale.name,), tuple(previous), stale.says.format(k=_list(list(previous))), values=program.replay(known))
+    for k in (6, 5, 4, 3, 2, 1):
+        values = program.replay({}, lambda line, xs, k=k: np.round(line.rule.function(*xs, **(line.params or {})), k))  # type: ignore[misc]
+        yield Planted((rounded.name,), (), rounded.says.format(k=k), values=values)

@@ -1,0 +1,99 @@
+"""Which quantities of the graph a wrong claim is too large or too small by."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tinygrad_bp.check.anatomy import Anatomy, Layer
+
+Array = np.ndarray[Any, Any]
+POWERS = (-1, 1, 2)
+MOST = 3  # quantities in one product
+POOL = 40
+
+
+class Claimed(Protocol):
+    """What is read of a claim."""
+
+    line: int
+    index: tuple[int, ...] | None
+    value: Array
+    right: Array
+    tolerance: Any
+
+
+def products(anatomy: Anatomy, claims: Sequence[Any], chance: float) -> Iterator[str]:
+    """Products of up to three quantities that equal claim / right in all claims; none that might well do so by chance."""
+    right, value, tolerance = (np.concatenate([np.ravel(x) for x in xs]) for xs in (
+        [c.right for c in claims], [c.value for c in claims], [np.broadcast_to(c.tolerance, c.value.shape) for c in claims]))  # fmt: skip
+    if not np.all(right) or not np.all(value) or np.any(tolerance > 0.1 * np.abs(value)):
+        return
+    logs, width = np.log(np.abs(value / right)), np.maximum(tolerance / np.abs(value), 1e-9)
+    sign = np.sign(value / right)
+    if np.any(sign != sign[0]):
+        return
+    minus = "-" if sign[0] < 0 else ""
+    pool = _quantities(anatomy, claims)
+    terms = [(name, p, p * q) for name, q in pool.items() for p in POWERS]
+    tried = 0
+    for size in range(1, MOST + 1):
+        tried += len(terms) ** size
+        if tried * float(np.prod(np.minimum(width, 1.0))) > chance:
+            return
+        found = False
+        for chosen in itertools.islice(itertools.combinations(terms, size), 300_000):
+            if np.all(np.abs(sum(t[2] for t in chosen) - logs) <= width) and len({t[0] for t in chosen}) == size:
+                found = True
+                yield minus + _written(chosen)
+        if found:
+            return
+
+
+def _written(chosen: Sequence[tuple[str, int, Any]]) -> str:
+    above = " * ".join(n if p == 1 else f"{n}**2" for n, p, _ in chosen if p > 0)
+    below = " * ".join(n for n, p, _ in chosen if p < 0)
+    count = sum(p < 0 for _, p, _ in chosen)
+    return f"{above or '1'} / {f'({below})' if count > 1 else below}" if below else above
+
+
+def _quantities(anatomy: Anatomy, claims: Sequence[Any]) -> dict[str, Array]:
+    """Name -> logarithm of its size at each claimed number: what stands at the claim's own layer, for one sample."""
+    each = [_at(anatomy, c) for c in claims]
+    shared = [name for name in each[0] if all(name in e for e in each)] if each else []
+    with np.errstate(all="ignore"):
+        logs = {name: np.log(np.abs(np.concatenate([e[name] for e in each]))) for name in shared}
+    return {name: log for name, log in list(logs.items())[:POOL] if np.all(np.isfinite(log)) and np.any(np.abs(log) > 1e-6)}
+
+
+def _at(anatomy: Anatomy, c: Any) -> dict[str, Array]:
+    layer = next((L for L in anatomy.layers if c.line in (L.weight, L.net, L.out) or (L.bias and c.line == _bias_line(L))), None)
+    if layer is None or len(layer.X) != 1:
+        return {}
+    names, shape = anatomy.program.names, anatomy.program.lines[c.line].shape
+    is_weight = c.line == layer.weight
+    out = (lambda a: np.broadcast_to(a[0][:, None], layer.W.shape)) if is_weight else (lambda a: a[0])
+    found = {names[layer.net]: out(layer.Z)}
+    if layer.activation is not None:
+        found |= {names[layer.out]: out(layer.A), f"(1 - {names[layer.out]})": 1 - out(layer.A)}
+    if layer.last and anatomy.target is not None:
+        error = anatomy.Y - anatomy.target
+        found |= {"target": out(anatomy.target), f"({names[layer.out]} - target)": out(error)}
+    if is_weight:
+        x = np.broadcast_to(layer.X[0], layer.W.shape)
+        found |= {names[layer.x]: x, f"(1 - {names[layer.x]})": 1 - x, names[layer.weight]: layer.W}
+    turned = is_weight and layer.W.shape != shape
+    oriented = {name: (q.T if turned else q) for name, q in found.items()}
+    try:
+        shaped = {name: q.reshape(shape) for name, q in oriented.items()}
+    except ValueError:  # a bias that is shared
+        return {}
+    return {name: np.ravel(q if c.index is None else np.asarray(q[c.index])) for name, q in shaped.items()}
+
+
+def _bias_line(layer: Layer) -> int:
+    assert layer.bias is not None
+    return layer.program.lines[layer.bias[0]].operands[layer.bias[1]]
