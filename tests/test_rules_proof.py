@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 import sympy
@@ -252,3 +253,13 @@ def test_forgotten_broadcasting_in_the_engine_falls(function: Any, monkeypatch: 
     monkeypatch.setattr(engine, "project", lambda g, x, node: g)
     with pytest.raises((AssertionError, ValueError)):
         climb(function)
+
+
+def test_sigmoid_is_right_over_the_whole_line() -> None:
+    x = np.concatenate([np.linspace(-740, 740, 4001), [-87.0, -86.9, -1e-300, 0.0, 36.9, 37.1]])
+    exact = np.array([float(1 / (1 + mpmath.exp(-mpmath.mpf(float(v))))) for v in x])
+    for values in (x, x[x > -86]):  # both of its forms
+        expected = exact if values is x else exact[x > -86]
+        np.testing.assert_array_almost_equal_nulp(functions.sigmoid(values), expected, nulp=4)
+    assert functions.sigmoid(np.array([-1e6, 1e6])).tolist() == [0.0, 1.0]
+    np.testing.assert_array_equal(functions.sigmoid(np.array([np.nan, 1.0, -np.inf, np.inf]))[[0, 2, 3]], [np.nan, 0.0, 1.0])

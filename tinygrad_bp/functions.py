@@ -23,6 +23,10 @@ def sigmoid(x: Array) -> Array:
     >>> float(sigmoid(0.3775))
     0.5932699921071872
     """
+    if isinstance(x, np.ndarray) and x.ndim and x.size and x.dtype.itemsize >= 4 and x.min() > -87:  # exp(87) fits into float32
+        y = np.exp(-x)  # then the naive form is right, and has half the work
+        y += 1
+        return np.reciprocal(y, out=y)
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1.0, e) / (1 + e)
 
