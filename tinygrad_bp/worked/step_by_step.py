@@ -45,6 +45,10 @@ UPDATED = {
 QUOTED_LOSS = {1: "0.291027924", 10_000: "0.000035085"}
 QUOTED_OUTPUTS = ("0.015912196", "0.984065734")  # after 10,000 updates
 
+XOR_INPUTS = ((0, 0), (0, 1), (1, 0), (1, 1))
+XOR_TARGETS = ((0,), (1,), (1,), (0,))
+XOR_UPDATES = 10_000
+
 
 def _delta(target: Any, out: Any) -> Any:
     """delta_o of the document: dE_total/dnet_o of an output neuron."""
@@ -128,3 +132,39 @@ def updated_weights(model: nn.MLP) -> dict[str, float]:
     """w1 .. w8 of a network, by name."""
     values = itertools.chain(model[0].weight.numpy().flat, model[2].weight.numpy().flat)
     return {f"w{k}": float(value) for k, value in enumerate(values, 1)}
+
+
+def xor(rng: Any = 0, updates: int = XOR_UPDATES) -> tuple[nn.MLP, optim.History]:
+    """The listing's second example: exclusive or, learned by a 2-5-1 network from one random sample at a time.
+
+    Weights and the two shared biases are drawn from [0, 1); the biases stay. The loss is summed over the four samples
+    and measured at the start and at the end. ``rng`` is a ``numpy.random.Generator`` or a seed.
+
+    >>> model, history = xor(rng=0, updates=4000)
+    >>> xor_learned(model)
+    True
+    """
+    rng = np.random.default_rng(rng)
+    model = nn.MLP([2, 5, 1], bias="shared", init=nn.init.uniform, bias_init=nn.init.uniform, rng=rng)
+    for layer in (model[0], model[2]):
+        layer.bias.requires_grad_(False)
+    sgd = optim.SGD([model[2].weight, model[0].weight], lr=LR)
+    history = optim.fit(
+        model,
+        nn.HalfSquaredError(),
+        XOR_INPUTS,
+        XOR_TARGETS,
+        sgd,
+        updates=updates,
+        batch_size=1,
+        sampling="random",
+        measure_every=max(updates, 1),
+        rng=rng,
+        progress=False,
+    )
+    return model, history
+
+
+def xor_learned(model: nn.MLP) -> bool:
+    """Whether each of the four outputs is on its target's side of 0.5."""
+    return optim.accuracy(model(np.array(XOR_INPUTS)), np.array(XOR_TARGETS)) == 1
