@@ -1,5 +1,7 @@
 """The exceptions. Each is also a builtin one, so that ``except ValueError`` and the like keep working."""
 
+from __future__ import annotations
+
 
 class TinygradError(Exception):
     """Base class of every error that this package raises on purpose."""
@@ -48,6 +50,24 @@ class NameLookupError(TinygradError, KeyError):
 
     def __str__(self) -> str:  # KeyError would print the repr of the message
         return str(self.args[0]) if self.args else ""
+
+
+class FormulaError(TinygradError, ValueError):
+    """A formula that cannot be read or computed; it shows the line and points at the ``place``, counted from 0."""
+
+    place: int | None = None
+
+    @classmethod
+    def at(cls, text: str, place: int, problem: str) -> FormulaError:
+        """The problem, the line that it is in, and a caret under the place."""
+        start = text.rfind("\n", 0, place) + 1
+        line = text[start:].partition("\n")[0]
+        column = place - start
+        cut = max(0, column - 50)
+        head, tail = "... " if cut else "", " ..." if len(line) > cut + 68 else ""
+        error = cls(f"{problem}\n  {head}{line[cut : cut + 68]}{tail}\n  {' ' * (len(head) + column - cut)}^")
+        error.place = place
+        return error
 
 
 class FileFormatError(TinygradError, ValueError):

@@ -1,0 +1,299 @@
+r"""The value of a formula. In mathematical notation the shapes decide which product a dot, or nothing, stands for:
+
+- a number with anything: each element times the number;
+- a column and a row, ``h \cdot \delta^T``: the outer product; a row and a column: the inner product;
+- two columns: with a dot the inner product, side by side element by element;
+- a matrix and a column, a row and a matrix, two matrices whose inner sizes agree: the matrix product;
+- two matrices of one shape whose inner sizes do not agree, side by side: element by element.
+
+An array of one dimension is a column, and ``^T`` makes it a row. A column times a row with ``\odot`` is as large as the
+outer product, and so is seen to have the wrong shape. ``*``, ``@``, ``.T`` and NumPy's functions mean what NumPy says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_bp.check.formula import functions as fn
+from tinygrad_bp.check.formula.functions import Written
+from tinygrad_bp.check.formula.parser import Formula
+from tinygrad_bp.check.formula.scope import Location, Scope
+from tinygrad_bp.errors import FormulaError, NameLookupError, TinygradError
+from tinygrad_bp.expression import Expression
+from tinygrad_bp.rule import RULES
+
+Array = np.ndarray[Any, Any]
+
+SIZE = 10**7  # elements of a result
+STEPS = 200_000  # operations, of which a sum sign can ask for any number
+TERMS = 10_000
+NUMBERS = 300  # in one member, whose rounding is followed
+
+
+class Value(NamedTuple):
+    array: Array
+    turned: str = ""  # "row" for a column after ^T, "column" for a matrix literal with one column
+
+
+def evaluate(x: Expression, formula: Formula, scope: Scope, numbers: Mapping[int, float] | None = None) -> Array:
+    """The value of one member; ``numbers`` gives written numbers (by id) other values."""
+    with np.errstate(all="ignore"):
+        return _Evaluator(formula, scope, numbers or {}).run(x).array
+
+
+def rounding(x: Expression, formula: Formula, scope: Scope) -> Any:
+    """How far a value may be off because the numbers in its formula were rounded, to first order.
+
+    A number stands for anything within half a unit of its last digit. Whole numbers are exact, and so are numbers with
+    one or two digits or with at most half as many as the longest one in the formula: those were chosen, not computed.
+    """
+    found = _written(x)
+    if len(found) > NUMBERS:
+        raise formula.error(x, f"more than {NUMBERS} numbers in one formula. Split it")
+    longest = max((leaf.value.significant for leaf in found), default=0)
+    rounded = [leaf for leaf in found if leaf.value.half_unit and leaf.value.significant > max(2, longest / 2)]
+    if not rounded:
+        return 0.0
+    value = evaluate(x, formula, scope)
+    moved = (evaluate(x, formula, scope, {id(leaf): leaf.value + leaf.value.half_unit}) for leaf in rounded)
+    return sum((np.abs(other - value) for other in moved), np.zeros_like(value))
+
+
+def literal(x: Expression) -> bool:
+    """Whether a member is nothing but a number or a matrix of numbers, as read off a page."""
+    if x.function is None:
+        return not x.name and isinstance(x.value, Written)
+    return x.function in (fn.matrix, fn.turn, np.negative) and all(map(literal, x.operands))
+
+
+def _written(x: Expression) -> list[Expression]:
+    found, todo = [], [x]
+    while todo:
+        y = todo.pop()
+        todo += y.operands
+        if isinstance(y.value, Written):
+            found.append(y)
+    return found
+
+
+class _Evaluator:
+    def __init__(self, formula: Formula, scope: Scope, numbers: Mapping[int, float]) -> None:
+        self.formula, self.scope, self.numbers = formula, scope, numbers
+        self.steps = 0
+
+    def run(self, x: Expression) -> Value:
+        self.steps += 1
+        if self.steps > STEPS:
+            raise self.formula.error(x, f"computing this takes more than {STEPS} operations")
+        try:
+            if x.function is None:
+                return Value(self.leaf(x))
+            if isinstance(x.function, str):
+                return self.lettered(x)
+            return SPECIAL[x.function](self, x) if x.function in SPECIAL else self.call(x.function, x)
+        except FormulaError as error:
+            raise error if error.place is not None else self.formula.error(x, str(error)) from None
+        except NameLookupError as error:
+            raise self.lookup(x, error) from None
+        except (TinygradError, ValueError, TypeError, IndexError, np.exceptions.AxisError) as error:
+            raise self.formula.error(x, f"this cannot be computed: {error}") from None
+
+    def lookup(self, x: Expression, error: NameLookupError) -> NameLookupError:
+        """The same error, with the place shown, once."""
+        return error if "\n" in str(error) else NameLookupError(str(self.formula.error(x, str(error))))
+
+    def leaf(self, x: Expression) -> Array:
+        if x.name == "...":
+            raise self.formula.error(x, "an ellipsis has no value: write the elements out")
+        if x.name:
+            return self.scope.value(x.name)
+        if not isinstance(x.value, float):
+            raise self.formula.error(x, f"{x.value} is no number")
+        return np.asarray(float(self.numbers.get(id(x), x.value)))
+
+    def limit(self, x: Expression, *shapes: tuple[int, ...]) -> None:
+        size = int(np.prod([float(n) for shape in shapes for n in shape]))
+        if size > SIZE:
+            raise self.formula.error(x, f"the result would have {size:.2g} elements, and {SIZE:.0e} are the limit")
+
+    def call(self, function: Any, x: Expression) -> Value:
+        """A NumPy function, after a look at the size of what it would make."""
+        values = [self.run(o) for o in x.operands]
+        rule = RULES.get(function)
+        if (isinstance(function, np.ufunc) and function is not np.matmul) or (rule is not None and rule.kind == "pointwise"):
+            return self.elementwise(function, x, values)
+        arrays = [v.array for v in values]
+        if function is np.matmul and all(a.ndim for a in arrays) and len(arrays) == 2:
+            self.limit(x, arrays[0].shape[:-1], arrays[1].shape[-1:] if arrays[1].ndim > 1 else (), arrays[1].shape[:-2])
+        elif function in (np.outer, np.dot, np.inner):
+            self.limit(x, *(a.shape for a in arrays)) if function is np.outer else self.limit(x, *(a.shape[:-1] for a in arrays))
+        elif function is np.diag:
+            self.limit(x, arrays[0].shape * 2 if arrays[0].ndim == 1 else ())
+        elif function is np.broadcast_to:
+            self.limit(x, *(o for o in x.options.values() if isinstance(o, tuple)))
+        return Value(np.asarray(function(*arrays, **_options(x))))
+
+    def elementwise(self, function: Callable[..., Any], x: Expression, values: list[Value]) -> Value:
+        arrays, turned = _aligned(values)
+        self.limit(x, np.broadcast_shapes(*(a.shape for a in arrays)))
+        return Value(np.asarray(function(*arrays, **(_options(x) if x.function is function else {}))), turned)
+
+    # -- what NumPy has no function for --------------------------------------------------------------------------
+
+    def product(self, x: Expression) -> Value:
+        a, b = (self.run(o) for o in x.operands)
+        if a.array.ndim == 0 or b.array.ndim == 0:
+            return self.elementwise(np.multiply, x, [a, b])
+        flat, rows = (a.array.ndim == 1, b.array.ndim == 1), (a.turned == "row", b.turned == "row")
+        if flat == (True, True) and rows == (False, True):
+            self.limit(x, a.array.shape, b.array.shape)
+            return Value(np.outer(a.array, b.array))
+        if flat == (True, True) and (rows == (True, True) or (x.function is fn.product and rows == (False, False))):
+            return self.elementwise(np.multiply, x, [a, b])
+        left = a.array if not flat[0] or rows[0] or flat[1] or b.array.shape[0] == len(a.array) else a.array[:, None]
+        right = b.array if not rows[1] else b.array[None, :]
+        inner = left.shape[-1], right.shape[-2] if right.ndim > 1 else right.shape[0]
+        if inner[0] == inner[1]:
+            self.limit(x, left.shape[:-1], right.shape[-1:] if right.ndim > 1 else ())
+            return Value(np.asarray(left @ right), "row" if rows[0] and right.ndim > 1 else "")
+        if a.array.shape == b.array.shape and x.function is fn.product:
+            return self.elementwise(np.multiply, x, [a, b])
+        raise self.formula.error(
+            x,
+            f"a product of shapes {a.array.shape} and {b.array.shape}: the inner sizes do not agree. "
+            "Write \\odot or * for the product element by element, ^T for a transpose",
+        )
+
+    def turn(self, x: Expression) -> Value:
+        value = self.run(x.operands[0])
+        if value.array.ndim == 1:
+            return Value(value.array, "" if value.turned == "row" else "row")
+        return Value(np.transpose(value.array))
+
+    def matrix(self, x: Expression) -> Value:
+        """A literal: nested lists are stacked; a matrix with one column is a column, with one row a row."""
+        values = [self.run(o).array for o in x.operands]
+        if x.options.get("nested"):
+            return Value(np.array(values))
+        if any(v.ndim for v in values):
+            raise self.formula.error(x, "the elements of a matrix are numbers here, not arrays")
+        columns = x.options["columns"]
+        rows = len(values) // columns
+        if columns == 1:
+            return Value(np.array(values), "column")
+        return Value(np.array(values), "row") if rows == 1 else Value(np.array(values).reshape(rows, columns))
+
+    def differential(self, x: Expression) -> Value:
+        raise self.formula.error(x, "a differential has a value only as part of a derivative, dE/dw")
+
+    def derivative(self, x: Expression) -> Value:
+        upper, lower = x.operands
+        return Value(np.asarray(self.scope.derivative(upper, lower, lambda place: self.differences(upper, place))))
+
+    def gradient(self, x: Expression) -> Value:
+        (lower,) = x.operands
+        location = self.scope.locate(lower.name) if lower.function is None else None
+        if location is None:
+            raise self.formula.error(lower, f"the gradient of {lower} is not known: {self.scope.unknown(str(lower))}")
+        return Value(self.scope.gradient(location, f"nabla {lower.name}"))
+
+    def differences(self, upper: Expression, place: Location) -> Array:
+        """The derivative of a formula by one of its names, by central differences."""
+        at = self.scope.at(place)
+        columns = []
+        for i in np.ndindex(at.shape):
+            h = 6e-6 * max(1.0, abs(float(at[i])))
+            sides = []
+            for sign in (1, -1):
+                moved = np.array(at, dtype=float)
+                moved[i] += sign * h
+                self.scope.overrides[place] = moved
+                sides.append(self.run(upper).array)
+                del self.scope.overrides[place]
+            columns.append((sides[0] - sides[1]) / (2 * h))
+        return np.moveaxis(np.array(columns).reshape(at.shape + columns[0].shape), range(at.ndim), range(-at.ndim, 0))
+
+    def total(self, x: Expression) -> Value:
+        """A sum over an index, by its bounds or as far as the names go; without an index over all elements."""
+        (body,) = x.operands
+        letter, low, high = (x.options[k] for k in ("letter", "low", "high"))
+        if not letter:
+            return Value(np.asarray(np.sum(self.run(body).array)))
+        first = int(low) if low.isdigit() and len(low) < 9 else 1
+        last = self.bound(high, x)
+        result: Value | None = None
+        for k in range(first, (TERMS if last is None else last) + 1):
+            term = self.term(body, letter, k, optional=last is None and k > first)
+            if term is None:
+                break
+            result = term if result is None else self.elementwise(np.add, x, [result, term])
+        return Value(np.asarray(0.0)) if result is None else result
+
+    def bound(self, high: str, x: Expression) -> int | None:
+        """The upper bound of a sum as a number; ``None`` if it is a letter without a value."""
+        if high.isdigit() and len(high) < 9:
+            if int(high) > TERMS:
+                raise self.formula.error(x, f"a sum of more than {TERMS} terms")
+            return int(high)
+        try:
+            return min(int(self.scope.value(high)), TERMS) if high else None
+        except NameLookupError:
+            return None
+
+    def term(self, body: Expression, letter: str, k: int, optional: bool) -> Value | None:
+        outer = self.scope.bindings.get(letter)
+        self.scope.bindings[letter] = str(k)
+        try:
+            return self.run(body)
+        except NameLookupError:
+            if optional:
+                return None
+            raise
+        finally:
+            if outer is None:
+                del self.scope.bindings[letter]
+            else:
+                self.scope.bindings[letter] = outer
+
+    def lettered(self, x: Expression) -> Value:
+        """f(x) and f'(x) for a function that a letter stands for; an element x[0]."""
+        if x.function == "take":
+            return Value(np.asarray(self.run(x.operands[0]).array[x.options["index"]]))
+        if not x.function.endswith("'"):
+            return self.call(self.scope.function(x.function), x)
+        function = self.scope.function(x.function[:-1])
+        rule = RULES.get(function)
+        value = self.run(x.operands[0])
+        if rule is None or rule.kind != "pointwise" or len(rule.arguments) != 1:
+            raise self.formula.error(x, f"{x.function} is not known: {rule.name if rule else function} does not act on each element alone")
+        y = function(value.array)
+        return Value(np.asarray(rule.derivative(0, np.ones_like(y), (value.array,), y, None)), value.turned)
+
+
+SPECIAL: dict[Any, Callable[[_Evaluator, Expression], Value]] = {
+    fn.product: _Evaluator.product, fn.dot: _Evaluator.product, fn.turn: _Evaluator.turn, fn.matrix: _Evaluator.matrix,
+    fn.differential: _Evaluator.differential, fn.derivative: _Evaluator.derivative, fn.gradient: _Evaluator.gradient,
+    fn.total: _Evaluator.total,
+}  # fmt: skip
+
+
+def _options(x: Expression) -> Mapping[str, Any]:
+    return {k: v for k, v in x.options.items() if isinstance(k, str)}
+
+
+def _aligned(values: list[Value]) -> tuple[list[Array], str]:
+    """Rows and columns brought into two dimensions where both occur, and what the result then is."""
+    wide = [v for v in values if v.array.ndim]
+    rows = [v for v in wide if v.turned == "row" and v.array.ndim == 1]
+    columns = [v for v in wide if v.turned != "row" and v.array.ndim == 1]
+    arrays = [v.array for v in values]
+    if rows and columns:
+        shaped = [a if a.ndim != 1 else a[None, :] if v.turned == "row" else a[:, None] for a, v in zip(arrays, values, strict=True)]
+        return shaped, ""
+    if any(v.array.ndim == 2 and v.array.shape[1] == 1 for v in wide):  # a literal beside a column of two dimensions
+        arrays = [a[:, None] if v.turned == "column" and a.ndim == 1 else a for a, v in zip(arrays, values, strict=True)]
+    kinds = {v.turned for v in wide}
+    return arrays, kinds.pop() if len(kinds) == 1 else ""

@@ -1,0 +1,234 @@
+"""What the names in a formula stand for: the graph's values, autograd's gradients, the learning rate, aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_bp.check.formula.functions import FUNCTIONS
+from tinygrad_bp.check.formula.names import UPDATED, key, parts, readings, with_index
+from tinygrad_bp.check.formula.parser import Formula, parse
+from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError
+from tinygrad_bp.expression import Expression
+from tinygrad_bp.functions import sum_to
+from tinygrad_bp.program import Program
+
+Array = np.ndarray[Any, Any]
+Location = tuple[int, tuple[int, ...] | None]
+
+LOSSES = {"E", "L", "J", "C", "Etotal", "loss", "Loss", "cost", "error"}  # what derivations call the output
+RATES = {"eta", "lr", "alpha", "learningrate", "epsilon"}
+ROWS = 1_000  # elements of an intermediate result whose derivatives are taken one by one
+JACOBIAN = 1_000_000
+ALIASES = 20  # aliases that lead to aliases
+
+
+class Scope:
+    """Names to values. ``used`` collects the gradients that were taken from autograd."""
+
+    def __init__(self, program: Program | None = None, aliases: Mapping[str, Any] | None = None, lr: float | None = None) -> None:
+        self.program, self.lr = program, lr
+        self.aliases = {key(name): value for name, value in (aliases or {}).items()}
+        self.bindings: dict[str, str] = {}  # of the indices of sum signs
+        self.overrides: dict[Location, Array] = {}
+        self.used: list[str] = []
+        self.depth = 0
+        self.table: dict[str, list[str]] = {}
+        if program is not None:
+            for name in [*program.places, *program.elements]:
+                if name not in self.table.setdefault(key(name), []):
+                    self.table[key(name)].append(name)
+        self.known = frozenset(self.table) | self.aliases.keys() | (RATES if lr is not None else set())
+
+    def parse(self, text: str) -> Formula:
+        return parse(text, self.known)
+
+    # -- names ---------------------------------------------------------------------------------------------------
+
+    def spellings(self, name: str) -> Iterator[str]:
+        """The name itself, or inside sums its index replaced: delta_o is delta_1 or delta_o1."""
+        bound = {letter: value for letter, value in self.bindings.items() if letter in parts(name)[1]}
+        if not bound:
+            yield name
+            return
+        for numbered in ("{value}", "{letter}{value}"):
+            spelled = name
+            for letter, value in bound.items():
+                spelled = with_index(spelled, letter, numbered.format(letter=letter, value=value))
+            yield spelled
+
+    def graph_name(self, name: str) -> str | None:
+        """The name in the graph that a written name means; an error where it could be several."""
+        return next((found for spelled in self.spellings(name) if (found := self.literally(spelled)) is not None), None)
+
+    def literally(self, name: str) -> str | None:
+        if self.program is not None and (name in self.program.places or name in self.program.elements):
+            return name
+        for k in readings(name):
+            alias = self.aliases.get(k)
+            if isinstance(alias, str):
+                found = [alias] if alias in self.table.get(key(alias), []) else self.table.get(key(alias), [])
+            else:
+                found = [] if alias is not None else self.table.get(k, [])
+            if len(found) > 1:
+                raise NameLookupError(f"the name {name!r} could be {' or '.join(found)}. Say which with aliases={{{name!r}: {found[0]!r}}}")
+            if found:
+                return found[0]
+        return None
+
+    def locate(self, name: str) -> Location | None:
+        found = self.graph_name(name)
+        return None if found is None or self.program is None else self.program.locate(found)
+
+    def unknown(self, name: str) -> NameLookupError:
+        known = [n for n in self._names() if not (n[0] == "t" and n[1:].isdigit())] + sorted(self.aliases)
+        shown = ", ".join(known[:40]) + (", ..." if len(known) > 40 else "")
+        return NameLookupError(f"no tensor is named {name!r}" + (f". The names are: {shown}" if known else ""))
+
+    def _names(self) -> list[str]:
+        return [*self.program.places, *self.program.elements] if self.program is not None else []
+
+    # -- values --------------------------------------------------------------------------------------------------
+
+    def value(self, name: str) -> Array:
+        """The value that a name stands for."""
+        if parts(name)[2] == UPDATED:
+            return self.updated(name)
+        location = self.locate(name)
+        if location is not None:
+            return self.at(location)
+        for k in readings(name):
+            if k in self.aliases:
+                return self.alias(self.aliases[k])
+        if key(name) in RATES and self.lr is not None:
+            return np.asarray(self.lr, dtype=float)
+        target = self.delta(name)
+        if target is not None:
+            return self.gradient(target, name)
+        if self.is_loss(name):
+            assert self.program is not None
+            return np.asarray(self.program.output.value, dtype=float).reshape(())
+        if name == "pi":
+            return np.asarray(np.pi)
+        if key(name) in RATES:
+            raise NameLookupError(f"the learning rate {name} has no value. Give check(..., lr=0.5)")
+        raise self.unknown(name)
+
+    def at(self, location: Location) -> Array:
+        if location in self.overrides:
+            return self.overrides[location]
+        assert self.program is not None
+        place, index = location
+        whole: Any = self.overrides.get((place, None), self.program.lines[place].value)
+        value = np.asarray(whole[() if index is None else index])
+        return value.astype(float) if value.dtype.kind in "biu" else value
+
+    def alias(self, value: Any) -> Array:
+        """A number, an array, or a formula."""
+        if not isinstance(value, str):
+            return np.asarray(value, dtype=float)
+        from tinygrad_bp.check.formula.evaluate import evaluate  # evaluates aliases, which are formulas, in this scope
+
+        self.depth += 1
+        if self.depth > ALIASES:
+            raise FormulaError(f"the alias {value!r} leads back to itself")
+        result = evaluate(self.parse(value).members[0], self.parse(value), self)
+        self.depth -= 1
+        return result
+
+    def updated(self, name: str) -> Array:
+        """One step of gradient descent on a named value."""
+        before = name.removesuffix(f"^{UPDATED}")
+        location = self.locate(before)
+        if location is None:
+            raise self.unknown(before)
+        if self.lr is None:
+            raise NameLookupError(f"the updated value {name.replace('^', '')} needs the learning rate. Give check(..., lr=0.5)")
+        return np.asarray(self.at(location) - self.lr * self.gradient(location))
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """A function that a letter stands for: sigma is the sigmoid, the others need an alias."""
+        for k in readings(name):
+            if isinstance(self.aliases.get(k), str) and self.aliases[k] in FUNCTIONS:
+                return FUNCTIONS[self.aliases[k]]
+        if name in FUNCTIONS:
+            return FUNCTIONS[name]
+        if parts(name)[0] == "sigma":
+            return FUNCTIONS["sigmoid"]
+        raise NameLookupError(f"which function is {name}? Say so with aliases={{{name!r}: 'sigmoid'}}")
+
+    # -- gradients -----------------------------------------------------------------------------------------------
+
+    def is_loss(self, name: str) -> bool:
+        return self.program is not None and self.graph_name(name) is None and key(name) in LOSSES
+
+    def delta(self, name: str) -> Location | None:
+        """What delta_o1 is the gradient of: net_o1, or z_o1."""
+        for spelled in self.spellings(name):
+            base, sub, _ = parts(spelled)
+            if base == "delta" and sub:
+                for stem in ("net", "z"):
+                    found = self.literally(f"{stem}_{sub}")
+                    if found is not None and self.program is not None:
+                        return self.program.locate(found)
+        return None
+
+    def gradient(self, location: Location, name: str = "") -> Array:
+        """d(output)/d(line), zero where the output does not depend on it."""
+        assert self.program is not None
+        place, index = location
+        gradient = self.program.gradients.get(place)
+        value = np.zeros(self.program.lines[place].shape) if gradient is None else gradient
+        self.note(name)
+        return np.asarray(value if index is None else value[index])
+
+    def note(self, name: str) -> None:
+        if name and name not in self.used:
+            self.used.append(name)
+
+    def derivative(self, upper: Expression, lower: Expression, differences: Callable[[Location], Array]) -> Array:
+        """d(upper)/d(lower) for two names of the graph; of a formula by differences."""
+        if self.program is None:
+            raise GraphError(f"the derivative d{upper}/d{lower} needs a graph: check(output, ...)")
+        if lower.function is not None or not lower.name:
+            raise FormulaError("a derivative is taken with respect to a name")
+        below = self.locate(lower.name)
+        if below is None:
+            raise self.unknown(lower.name)
+        if upper.function is not None or not upper.name:
+            return differences(below)
+        above = self.locate(upper.name)
+        if self.is_loss(upper.name) or (above is not None and above[0] == self.program.output.index):
+            return self.gradient(below, f"d{upper.name}/d{lower.name}")
+        if above is None:
+            raise self.unknown(upper.name)
+        self.note(f"d{upper.name}/d{lower.name}")
+        return self.jacobian(above, below)
+
+    def jacobian(self, above: Location, below: Location) -> Array:
+        """Shape of upper + shape of lower; its diagonal where only equal elements depend on each other."""
+        assert self.program is not None
+        program, (place, index) = self.program, above
+        shape = program.lines[place].shape
+        elements = [index] if index is not None else list(np.ndindex(shape))
+        lower = np.zeros(program.lines[below[0]].shape)
+        if len(elements) > ROWS or len(elements) * lower.size > JACOBIAN:
+            raise FormulaError(f"this derivative has {len(elements)} x {lower.size} elements; it is too large to compute")
+        rows = [self.row(place, element, below) for element in elements]
+        if index is not None:
+            return rows[0]
+        result = np.array(rows).reshape(*shape, *rows[0].shape)
+        square = result.reshape(len(rows), -1)
+        if shape and shape == rows[0].shape and np.array_equal(square, np.diag(np.diag(square))):
+            return np.diag(square).reshape(shape)
+        return result
+
+    def row(self, place: int, element: tuple[int, ...], below: Location) -> Array:
+        assert self.program is not None
+        seed = np.zeros(self.program.lines[place].shape)
+        seed[element] = 1.0
+        found = self.program.reverse(self.program.values, {place: seed}, fit=lambda g, line, user: sum_to(g, line.shape))
+        lower = found.get(below[0], np.zeros(self.program.lines[below[0]].shape))
+        return np.asarray(lower if below[1] is None else lower[below[1]])
