@@ -9,8 +9,9 @@ import sys
 import types
 from typing import Any
 
+from tinygrad_bp.check.claims import check
 from tinygrad_bp.check.gradcheck import gradcheck
-from tinygrad_bp.check.report import Report, Row, check
+from tinygrad_bp.check.report import Report, Row
 
 __all__ = ["Report", "Row", "check", "gradcheck"]
 

@@ -287,7 +287,7 @@ class _Parser:
     def divide(self, upper: Expression, lower: Expression, token: Token) -> Expression:
         """A fraction on the line, or a derivative. 1/2 x is read; a/b x could be two things and is refused."""
         quotient = self.fraction(upper, lower)
-        plain = quotient.function is fn.derivative or all(x.function is None and not x.name for x in (upper, lower))
+        plain = quotient.function is not np.divide or all(x.function is None and not x.name for x in (upper, lower))
         if not plain and self.starts_factor():
             raise self.error("this could be part of the denominator or not: write (a / b) * c or a / (b * c)")
         return quotient
@@ -296,6 +296,9 @@ class _Parser:
         top, bottom = self.as_differential(upper), self.as_differential(lower)
         if top is not None and bottom is not None:
             return self.make(self.start(upper), fn.derivative, top, bottom)
+        factors = upper.operands if upper.function in (np.multiply, np.negative, fn.product, fn.dot) else ()
+        if bottom is not None and factors and self.as_differential(factors[-1]) is not None:  # eta * dE/dw
+            return self.make(self.start(upper), upper.function, *factors[:-1], self.fraction(factors[-1], lower))
         return self.make(self.start(upper), np.divide, upper, lower)
 
     def as_differential(self, x: Expression) -> Expression | None:

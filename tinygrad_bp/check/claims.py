@@ -1,0 +1,392 @@
+"""``tg.check``: what a claim may be, and what it is compared with."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_bp.check.formula import Formula, Written, parse_all
+from tinygrad_bp.check.formula import functions as fn
+from tinygrad_bp.check.formula.evaluate import evaluate, literal, rounding
+from tinygrad_bp.check.formula.names import UPDATED, key, parts, readings
+from tinygrad_bp.check.formula.scope import Location, Scope
+from tinygrad_bp.check.report import FULL_PRECISION, ROUNDING, Report, Row, computed, verdict
+from tinygrad_bp.check.witness import finite_difference
+from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError
+from tinygrad_bp.expression import Expression, symbol
+from tinygrad_bp.nn import Module
+from tinygrad_bp.program import Program
+from tinygrad_bp.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+
+
+def check(
+    output: Any,
+    claims_or_loss: Any = None,
+    /,
+    *,
+    claims: Any = None,
+    inputs: Any = None,
+    x: Any = None,
+    target: Any = None,
+    backward: Callable[..., Mapping[str, Any]] | None = None,
+    updated: Mapping[str, Any] | None = None,
+    lr: float | None = None,
+    aliases: Mapping[str, Any] | None = None,
+) -> Report:
+    r"""Compare what was derived by hand with autograd and with finite differences.
+
+    ``check(output, claims)``: the output is a scalar tensor or its Program, or ``None`` for formulas of numbers alone.
+    ``check(f, claims, inputs=(...))``: a function of tensors, whose parameters give them their names.
+    ``check(model, loss, x=..., target=..., claims=...)``: the output is ``loss(model(x), target)``.
+
+    ``claims`` maps names to claims. A name is that of a tensor or an element, and the claim is about the derivative of
+    the output by it; ``"w5+"`` is about its value after a step ``w5 - lr * gradient``. A claim is
+
+    - a number or array as read off a page: it agrees if it is right to the digits written, so 0.08 agrees with 0.0822;
+      a string such as ``"0.0821670"`` keeps its zeros; so few digits that twice the value would pass are "coarse";
+    - a formula as text, in the notation of NumPy, LaTeX or Unicode or a mixture, with names of the graph;
+    - a function on plain arrays whose parameters are names of the graph;
+    - a tensor.
+
+    Or ``claims`` is a formula or a list of formulas that say on their left what they claim: ``dE/dw5 = ...``,
+    ``\frac{\partial E}{\partial w_5} = ...``, ``delta_o1 = ...``, ``w5+ = w5 - eta * ...``, or a name's value,
+    ``net_h1 = 0.3775``. Each equality of a chain ``a = b = 0.0821`` is a row of its own. Written numbers count with their
+    digits: the rounding of those in the formula adds to that of the result.
+
+    ``backward``: a backward pass written by hand, a function whose parameters are names of the graph and which returns a
+    dict of gradients; a parameter of the network that it leaves out is reported as missing. ``updated``: new weights by
+    name, after one step with the learning rate ``lr``. ``aliases``: written name -> name in the graph, function, number,
+    or formula, such as ``{"y-hat": "out_o", "f": "sigmoid"}``.
+
+    Names are the same if they differ only in underscores, braces, spaces and hats. Where the graph has no ``delta_o1``,
+    it is the derivative by ``net_o1`` (or ``z_o1``); E, L, J, C and loss are the output. Derivatives inside a
+    formula take autograd's value, and the row says so in ``note``.
+
+    A claim whose shape differs from the gradient's is a mistake, also where broadcasting would hide it.
+
+    Raises ``FormulaError`` at what cannot be read, with the place, and ``NameLookupError`` for a name that is not known.
+
+    >>> from tinygrad_bp import Tensor
+    >>> x = Tensor(3.0, requires_grad=True, name="x")
+    >>> y = (x * x).named("y")
+    >>> print(check(y, {"x": lambda x: 2 * x}))
+    name  claim  autograd  numerical  rel. error  verdict
+    -----------------------------------------------------
+    x     6      6         6          0.0e+00     agrees
+    1 of 1 claims agree
+    >>> check(y, r"\frac{\partial y}{\partial x} = 2 x = 6").ok, check(y, {"x": "2 * x**2"}).ok
+    (True, False)
+    >>> check(y, "x+ = x - eta * dy/dx = 2.4", lr=0.1).ok
+    True
+    """
+    loss = None
+    if claims_or_loss is not None and (isinstance(output, Module) or (x is not None and callable(claims_or_loss))):
+        loss = claims_or_loss
+    elif claims_or_loss is not None:
+        if claims is not None:
+            raise TypeError("the claims are given twice. Write check(output, claims) or check(model, loss, claims=...)")
+        claims = claims_or_loss
+    program = _program(output, loss, inputs, x, target)
+    checker = _Checker(program, Scope(program, aliases, lr))
+    rows = [*checker.rows({} if claims is None else claims)]
+    rows += checker.rows({f"{name}+": value for name, value in (updated or {}).items()})
+    if backward is not None:
+        rows += checker.backward(backward)
+    return Report(tuple(rows), program, lr)
+
+
+# -- what is checked -------------------------------------------------------------------------------------------------
+
+
+def _program(output: Any, loss: Any, inputs: Any, x: Any, target: Any) -> Program | None:
+    if output is None:
+        return None
+    if isinstance(output, Module) or loss is not None:
+        if loss is None or x is None:
+            raise TypeError("to check a model, write check(model, loss, x=..., target=..., claims=...)")
+        prediction = output(_tensor(x, "x"))
+        output = loss(prediction) if target is None else loss(prediction, _tensor(target, "target"))
+    elif not isinstance(output, Tensor | Program) and callable(output):
+        output = _called(output, inputs)
+    program = output if isinstance(output, Program) else Program.of(output)
+    if program.output.value.size != 1:
+        raise GraphError(f"the output has shape {program.output.shape}; claims are about the gradient of a scalar")
+    return program
+
+
+def _tensor(value: Any, name: str) -> Tensor:
+    return value if isinstance(value, Tensor) else Tensor(value).named(name)
+
+
+def _called(function: Callable[..., Any], inputs: Any) -> Any:
+    """The function's result, each input a tensor with the name of its parameter."""
+    if inputs is None:
+        raise TypeError("to check a function, write check(f, claims, inputs=(...))")
+    names = list(inspect.signature(function).parameters)
+    if isinstance(inputs, Mapping):
+        values = [inputs[name] for name in names if name in inputs]
+        names = [name for name in names if name in inputs]
+    else:
+        values = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+    if len(values) > len(names):
+        raise TypeError(f"{len(values)} inputs were given, and the function takes {len(names)}")
+    tensors = [
+        v if isinstance(v, Tensor) else Tensor(v, requires_grad=np.asarray(v).dtype.kind != "b", dtype=float, name=name)
+        for name, v in zip(names, values, strict=False)
+    ]
+    result = function(**dict(zip(names, tensors, strict=False))) if isinstance(inputs, Mapping) else function(*tensors)
+    if not isinstance(result, Tensor):
+        raise GraphError(f"the function returned a {type(result).__name__}; it must return a tensor computed from its inputs")
+    return result if result.name is not None else result.named("y" if "y" not in names else "output")
+
+
+# -- claims ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What a claim is about: a gradient, or a value after the update."""
+
+    name: str
+    location: Location
+    updated: bool = False
+
+
+class _Checker:
+    def __init__(self, program: Program | None, scope: Scope) -> None:
+        self.program, self.scope = program, scope
+
+    def rows(self, claims: Any) -> Iterator[Row]:
+        if isinstance(claims, Mapping):
+            for name, claim in claims.items():
+                yield from self.about(str(name), claim)
+        elif isinstance(claims, str) or (isinstance(claims, Sequence) and all(isinstance(c, str) for c in claims)):
+            yield from self.written([claims] if isinstance(claims, str) else claims)
+        else:
+            raise TypeError(f"claims are a dict of name -> claim, or formulas as text; got {type(claims).__name__}")
+
+    def about(self, name: str, claim: Any) -> Iterator[Row]:
+        """The rows of one entry of a dict."""
+        target = self.named(name)
+        if isinstance(claim, str) and not _is_number(claim):
+            (formula, *more) = parse_all(claim, self.scope.known)
+            if more or formula.continues:
+                raise FormulaError(f"the claim about {name} is one formula; found {claim!r}")
+            members = formula.members[1:] if self.target(formula.members[0]) == target else formula.members
+            yield self.first(target, members[0], formula)
+            yield from self.links(members, formula)
+            return
+        expected, numeric = self.truth(target)
+        value, tolerance = self.given(claim, expected)
+        yield self.row(target.name, value, expected, numeric, tolerance, text=str(claim) if isinstance(claim, str) else "", target=target)
+
+    def written(self, texts: Sequence[str]) -> Iterator[Row]:
+        """The rows of formulas that say on their left what they are about."""
+        last: tuple[Expression, Formula] | None = None
+        for text in texts:
+            for formula in parse_all(text, self.scope.known):
+                if formula.continues:
+                    if last is None:
+                        raise formula.error(formula.members[0], "this begins with '=', and no formula stands before it")
+                    yield self.link(*last, formula.members[0], formula)
+                elif len(formula.members) == 1:
+                    raise formula.error(formula.members[0], "this claims nothing: expected an equation, such as dE/dw5 = 0.0822")
+                yield from self.chain(formula)
+                last = formula.members[-1], formula
+
+    def chain(self, formula: Formula) -> Iterator[Row]:
+        left = formula.members[0]
+        target = None if formula.continues else self.assigned(formula) or self.target(left)
+        if target is None:
+            yield from self.links(formula.members, formula)
+        else:
+            yield self.first(target, formula.members[1], formula)
+            yield from self.links(formula.members[1:], formula)
+
+    def links(self, members: Sequence[Expression], formula: Formula) -> Iterator[Row]:
+        for left, right in itertools.pairwise(members):
+            yield self.link(left, formula, right, formula)
+
+    # -- what is on the left ---------------------------------------------------------------------------------------
+
+    def named(self, name: str) -> _Target:
+        """The target of a name as a dict has it."""
+        if self.program is None:
+            raise GraphError("claims by name need a graph: check(output, claims)")
+        if name in self.program.places or name in self.program.elements:
+            return _Target(name, self.program.locate(name))
+        if name.endswith("+") and (before := self.scope.literally(name[:-1])) is not None:
+            return _Target(f"{before}+", self.program.locate(before), updated=True)
+        if sum(line.name == name for line in self.program) > 1:
+            self.program.place(name)  # raises, with the reason
+        try:
+            x = self.scope.parse(name).members[0]
+        except FormulaError:
+            raise self.scope.unknown(name) from None
+        target = self.target(x)
+        location = self.scope.locate(x.name) if target is None and x.function is None and x.name else None
+        if target is None and location is None:
+            self.program.locate(name)
+            raise self.scope.unknown(name)
+        return target or _Target(self.scope.graph_name(x.name) or name, location or (0, None))
+
+    def target(self, x: Expression) -> _Target | None:
+        """The gradient of the output, or the updated value, that an expression names; ``None`` for anything else."""
+        if self.program is None:
+            return None
+        if x.function is fn.gradient or (x.function is fn.derivative and self.is_output(x.operands[0])):
+            lower = x.operands[-1]
+            found = self.scope.graph_name(lower.name) if lower.name else None
+            return None if found is None else _Target(found, self.program.locate(found))
+        if x.function is not None or not x.name:
+            return None
+        before = self.scope.graph_name(x.name.removesuffix(f"^{UPDATED}"))
+        if parts(x.name)[2] == UPDATED and before is not None:
+            return _Target(f"{before}+", self.program.locate(before), updated=True)
+        if before is None and not any(k in self.scope.aliases for k in readings(x.name)):
+            location = self.scope.delta(x.name)
+            return None if location is None else _Target(self.name_of(location), location)
+        return None
+
+    def name_of(self, location: Location) -> str:
+        assert self.program is not None
+        place, index = location
+        elements = {where: name for name, places in self.program.elements.items() for where in places}
+        return self.program.names[place] if index is None else elements[(place, index)]
+
+    def is_output(self, x: Expression) -> bool:
+        assert self.program is not None
+        if x.function is not None or not x.name:
+            return False
+        location = self.scope.locate(x.name)
+        return self.scope.is_loss(x.name) or (location is not None and location[0] == self.program.output.index)
+
+    def assigned(self, formula: Formula) -> _Target | None:
+        """An update: w := ..., w = w - ..., or v^{(k)} = v^{(k-1)} - ..., where the left side is the new value."""
+        left, right = formula.members[0], formula.members[1] if len(formula.members) > 1 else None
+        if self.program is None or left.function is not None or not left.name or right is None:
+            return None
+        name = self.scope.graph_name(left.name)
+        again = [n for n in right.names() if self.scope.graph_name(n) == name]
+        step = right.function in (np.add, np.subtract) and bool(again)
+        if name is None or not (formula.assigns or step):
+            return None
+        return self.target(symbol(f"{name}^{UPDATED}"))
+
+    # -- comparing -------------------------------------------------------------------------------------------------
+
+    def truth(self, target: _Target) -> tuple[Array, Array | None]:
+        """The value by autograd, and by finite differences."""
+        assert self.program is not None
+        expected: Any = self.scope.gradient(target.location)
+        numeric: Any = finite_difference(self.program, *target.location)
+        if target.updated:
+            if self.scope.lr is None:
+                raise NameLookupError(f"the new value {target.name} needs the learning rate. Give check(..., lr=0.5)")
+            before, lr = self.scope.at(target.location), self.scope.lr
+            expected, numeric = before - lr * expected, None if numeric is None else before - lr * numeric
+        return np.asarray(expected), None if numeric is None else np.asarray(numeric)
+
+    def first(self, target: _Target, claim: Expression, formula: Formula) -> Row:
+        """A formula against what autograd says."""
+        expected, numeric = self.truth(target)
+        value, tolerance, note = self.member(claim, formula)
+        return self.row(target.name, value, expected, numeric, tolerance + self.exact(claim, expected), formula.source(claim), target, note)
+
+    def link(self, left: Expression, before: Formula, right: Expression, formula: Formula) -> Row:
+        """One equality of a chain: what stands on its left is taken as the truth here."""
+        expected, off, note = self.member(left, before)
+        value, tolerance, more = self.member(right, formula)
+        tolerance = tolerance + off + self.exact(right, expected)
+        return self.row(str(left).replace("^", ""), value, expected, None, tolerance, formula.source(right), None, note or more)
+
+    def member(self, x: Expression, formula: Formula) -> tuple[Array, Any, str]:
+        """Its value, how far off its written numbers let it be, and which gradients of autograd it reads."""
+        self.scope.used = []
+        value = evaluate(x, formula, self.scope)
+        note = f"uses autograd's {', '.join(self.scope.used)}" if self.scope.used else ""
+        return value, self.digits(x, value) if literal(x) else rounding(x, formula, self.scope), note
+
+    def digits(self, x: Expression, value: Array) -> Any:
+        """Half a unit of the last digit of each number of a literal; none where all 14 digits were written."""
+        leaves = [x]
+        while any(leaf.operands for leaf in leaves):
+            leaves = [o for leaf in leaves for o in (leaf.operands or (leaf,))]
+        units = [0.0 if n.value.significant >= FULL_PRECISION else n.value.half_unit for n in leaves]
+        return np.full(value.shape, max(units)) * (1 + 1e-9)
+
+    def exact(self, x: Expression, expected: Array) -> Any:
+        """Rounding errors of what was computed; less beside a number as written, whose digits already say it."""
+        whole = literal(x) and x.function is None and x.value.half_unit and x.value.significant < FULL_PRECISION
+        return ROUNDING * float(np.max(np.abs(expected), initial=0.0)) if whole else computed(expected)
+
+    def row(self, name: str, value: Array, expected: Array, numeric: Array | None, tolerance: Any, text: str = "",
+            target: _Target | None = None, note: str = "") -> Row:  # fmt: skip
+        if np.ndim(tolerance) and np.shape(tolerance) != np.shape(expected):
+            tolerance = float(np.max(tolerance, initial=0.0))
+        found = verdict(value, expected, numeric, tolerance)
+        return Row(name, value[()], expected[()], None if numeric is None else numeric[()], tolerance, found, text,
+                   None if target is None else target.name, note)  # fmt: skip
+
+    def given(self, claim: Any, expected: Array) -> tuple[Array, Any]:
+        """A claim that is no formula as an array, and how far off it may be."""
+        if callable(claim) and not isinstance(claim, Tensor):
+            return np.asarray(self.call(claim), dtype=float), computed(expected)
+        if isinstance(claim, Tensor):
+            return np.asarray(claim.numpy()), computed(expected)
+        value, written = np.asarray(claim, dtype=float), [Written(str(n)) for n in np.asarray(claim).flat]
+        if max((n.significant for n in written), default=0) >= FULL_PRECISION:
+            return value, computed(expected)
+        unit = 0.5 * 10.0 ** -max((n.decimals for n in written), default=0)
+        return value, unit * (1 + 1e-9) + ROUNDING * float(np.max(np.abs(expected), initial=0.0))
+
+    def call(self, claim: Callable[..., Any]) -> Any:
+        """Call a claim with the values that its parameters name."""
+        names = list(inspect.signature(claim).parameters)
+        try:
+            values = {name: self.argument(name) for name in names}
+        except NameLookupError as error:
+            raise NameLookupError(f"the claim's parameters are names of the graph: {error}") from None
+        return claim(**values)
+
+    def argument(self, name: str) -> Array:
+        if self.program is not None and (name in self.program.places or name in self.program.elements):
+            return np.asarray(self.program.value(name))
+        base, _, sub = name.partition("_")
+        return self.scope.value(f"{base}_{key(sub)}" if sub else base)
+
+    # -- a backward pass written by hand -----------------------------------------------------------------------------
+
+    def backward(self, function: Callable[..., Mapping[str, Any]]) -> Iterator[Row]:
+        """A row for each gradient that the function returns, and one for each parameter that it forgot."""
+        if self.program is None:
+            raise GraphError("a backward pass is checked against a graph: check(model, loss, x=..., target=..., backward=...)")
+        found = self.call(function)
+        if not isinstance(found, Mapping):
+            raise TypeError(f"the backward function returns a dict of name -> gradient; got {type(found).__name__}")
+        seen: set[int] = set()
+        for name, value in found.items():
+            target = self.named(str(name))
+            seen.add(target.location[0])
+            expected, numeric = self.truth(target)
+            array = np.asarray(value.numpy() if isinstance(value, Tensor) else value, dtype=float)
+            yield self.row(target.name, array, expected, numeric, computed(expected), target=target)
+        for line in self.program:
+            if line.tracked and line.rule is None and line.index not in seen:
+                expected, numeric = self.truth(_Target(self.program.names[line.index], (line.index, None)))
+                yield Row(self.program.names[line.index], None, expected[()], None if numeric is None else numeric[()], 0.0, "missing")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
