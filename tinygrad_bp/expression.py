@@ -410,7 +410,7 @@ def _latex(x: Expression, show: Show) -> tuple[str, float]:
         return f"{_brackets(parts[0], ATOM)}^{{{parts[1][0]}}}", 4
     if x.function in INFIX:
         sign, level = INFIX[x.function]
-        sign = {"*": r"\cdot", "@": "", "==": "=", "!=": r"\ne", ">=": r"\ge", "<=": r"\le"}.get(sign, sign)
+        sign = {"*": r"\odot" if all(map(_is_array, x.operands)) else r"\cdot", "@": "", "==": "=", "!=": r"\ne", ">=": r"\ge", "<=": r"\le"}.get(sign, sign)
         left, right = _least(x.function, *parts)
         return f"{_brackets(parts[0], left)} {sign} {_brackets(parts[1], right)}", level
     if x.function is np.negative:
@@ -419,7 +419,17 @@ def _latex(x: Expression, show: Show) -> tuple[str, float]:
         return f"{_brackets(parts[0], ATOM)}^{{T}}", ATOM
     name = x.function if isinstance(x.function, str) else x.function.__name__
     head = rf"\{name}" if name in LATEX_FUNCTIONS else rf"\mathrm{{{name.replace('_', ' ')}}}"
-    return rf"{head}\left({', '.join(p[0] for p in parts)}\right)", ATOM
+    options = [rf"\mathrm{{{k}}}={v}" if isinstance(k, str) else str(v) for k, v in x.options.items()]
+    return rf"{head}\left({', '.join([*(p[0] for p in parts), *options])}\right)", ATOM
+
+
+def _is_array(x: Expression) -> bool:
+    """Whether it stands for more than a number, as far as shapes are known."""
+    if x.shape is not None:
+        return x.shape != ()
+    if x.function in (np.sum, np.mean, np.max, np.min) and not x.options.get("keepdims") and x.options.get("axis") is None:
+        return False
+    return any(map(_is_array, x.operands))
 
 
 def _brackets(parts: tuple[str, float], least: float) -> str:

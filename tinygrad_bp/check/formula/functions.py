@@ -84,8 +84,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {rule.name: rule.function for rule in
     for f in (np.sum, np.mean, np.max, np.min, np.prod, np.matmul, np.outer, np.inner, np.transpose, np.trace, np.sign, np.diag, np.floor,
               np.zeros_like, np.ones_like, np.greater, np.less, np.greater_equal, np.less_equal, np.equal, np.not_equal, np.reshape,
               np.expand_dims, np.broadcast_to, np.swapaxes, np.ravel, np.squeeze, functions.softmax, functions.log_softmax,
-              functions.logsumexp)
+              functions.logsumexp, functions.linear)
 } | {"dot": np.dot, "abs": np.absolute, "ln": np.log, "pow": np.power, "amax": np.max, "amin": np.min, "log": np.log}  # fmt: skip
+
+FUNCTIONS |= {name.replace("_", ""): function for name, function in FUNCTIONS.items()}  # \mathrm{broadcast to}
 
 ARRAYS = {"array", "asarray"}  # np.array([[1, 2], [3, 4]])
 MODULES = {"np", "numpy", "math", "tg", "nn"}

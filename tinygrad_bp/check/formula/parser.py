@@ -404,7 +404,7 @@ class _Parser:
 
     def is_index(self, name: str, index: str) -> bool:
         """Whether what stands above a name counts something, and is not a power: (k), (0), l, but not 2, n or (1-1)."""
-        if self.known is not None and key(name + index) in self.known:
+        if self.known is not None and key(name + index) in self.known and not (index.isdigit() and self.is_known(name)):
             return True
         if index.startswith("(") and index.endswith(")"):
             return index[1:-1].isdigit() or any(c.isalpha() for c in index)
