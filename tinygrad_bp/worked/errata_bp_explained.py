@@ -754,4 +754,31 @@ ROUNDED = [
     ),
 ]
 
-FINDINGS = MODEL + STEPS + EXAMPLE + LISTING + IMPROVEMENTS + ROUNDED
+# The names of findings are cited, so what is found later stands at the end.
+LATER = [
+    A(
+        "2.2",
+        "a linear transformation by weights and biases",
+        "an affine one",
+        "wrong words",
+        lambda: Evidence(True, False, bool(np.allclose(W.T @ (2 * X) + B1, 2 * (W.T @ X + B1)))),
+        "Twice the input is not twice the result.",
+    ),
+    A(
+        "2.4, step 3",
+        r"$Y, \hat Y, net_2$ are put into (3-19), $net_1$ into (3-23)",
+        "into (3-18) and (3-26)",
+        "wrong reference",
+        why=r"(3-19) contains h and $\delta$ only, (3-23) no $net_1$.",
+    ),
+    A(
+        "below 2.5",
+        "the listing is written line by line from the formulas",
+        r"it has $v\cdot\delta$ where (3-23) has $v-\delta$",
+        "code differs from text",
+        lambda: Evidence((V[:, :] - DELTA[:, None]).shape, (2,), np.asarray(V @ DELTA).shape),
+        "The listing is right.",
+    ),
+]
+
+FINDINGS = MODEL + STEPS + EXAMPLE + LISTING + IMPROVEMENTS + ROUNDED + LATER

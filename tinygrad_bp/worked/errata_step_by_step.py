@@ -313,6 +313,14 @@ LISTING = [
         lambda: Evidence(float(TARGET[0] ** 2 - OUT_O[0] ** 2), "0.274811083", np.square(TARGET[0] - OUT_O[0]) / 2),
         "The term means $a^2 - b^2$.",
     ),
+    B(
+        "listing, comment on the update of a hidden weight",
+        r"$\partial E_j/\partial w_i$",
+        r"$\partial E/\partial w_i$, with E over both outputs",
+        "wrong index",
+        lambda: Evidence(DELTA_O[0] * W2[0, 0] * OUT_H[0] * (1 - OUT_H[0]) * X[0], DELTA_H[0] * X[0], gradients()[0][0, 0]),
+        "One output's error is not the whole for a hidden weight. The code is right.",
+    ),
 ]
 
 FINDINGS = TEXT + LISTING
