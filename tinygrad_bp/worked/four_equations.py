@@ -29,8 +29,8 @@ from tinygrad_bp.worked.data import Split
 
 TITLE = "反向传播算法（过程及公式推导）"
 
-SIZES = (64, 60, 30, 10)
-LR, BATCH, EPOCHS = 2.0, 10, 30
+SIZES = (64, 100, 50, 10)
+LR, BATCH, EPOCHS = 3.0, 10, 30
 
 Arrays = list[Any]
 
