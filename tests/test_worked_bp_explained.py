@@ -119,6 +119,17 @@ def test_both_trainings_of_the_listing(target, biases, after_ten, updates, at_th
     np.testing.assert_allclose(history.loss, descend(target, biases, lambda losses: losses[-1] <= example.THRESHOLD), rtol=1e-12)
 
 
+def test_what_the_repaired_listing_would_print():
+    """Its loss is computed before the update, so it is one update old, and the threshold is noticed one update late."""
+    _, ten = example.train(updates=10)
+    assert as_printed(ten.loss[-2], "0.207497") == "0.207497"
+    _, until = example.train(threshold=example.THRESHOLD)
+    error, made = until.loss[0], 1  # the listing's first call, before its loop
+    while error > example.THRESHOLD:
+        error, made = until.loss[made], made + 1
+    assert (made, until.updates) == (13, 12)
+
+
 def test_frozen_biases_stay_and_learned_ones_move():
     for biases in (False, True):
         model, _ = example.train(biases=biases, updates=1)
