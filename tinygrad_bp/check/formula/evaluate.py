@@ -28,7 +28,7 @@ from tinygrad_bp.rule import RULES
 Array = np.ndarray[Any, Any]
 
 SIZE = 10**7  # elements of a result
-STEPS = 200_000  # operations, of which a sum sign can ask for any number
+STEPS = 30_000  # operations, of which a sum sign can ask for any number
 TERMS = 10_000
 NUMBERS = 300  # in one member, whose rounding is followed
 
@@ -57,7 +57,11 @@ def rounding(x: Expression, formula: Formula, scope: Scope) -> Any:
     rounded = [leaf for leaf in found if leaf.value.half_unit and leaf.value.significant > max(2, longest / 2)]
     if not rounded:
         return 0.0
-    value = evaluate(x, formula, scope)
+    counter = _Evaluator(formula, scope, {})
+    with np.errstate(all="ignore"):
+        value = counter.run(x).array
+    if counter.steps * len(rounded) > STEPS:
+        raise formula.error(x, f"following the rounding of these numbers takes more than {STEPS} operations. Split the formula")
     moved = (evaluate(x, formula, scope, {id(leaf): leaf.value + leaf.value.half_unit}) for leaf in rounded)
     return sum((np.abs(other - value) for other in moved), np.zeros_like(value))
 
@@ -121,7 +125,8 @@ class _Evaluator:
 
     def call(self, function: Any, x: Expression) -> Value:
         """A NumPy function, after a look at the size of what it would make."""
-        values = [self.run(o) for o in x.operands]
+        axes = [int(o.value) for o in x.operands[1:] if function in AXES and o.value is not None]
+        values = [self.run(o) for o in (x.operands[:1] if axes else x.operands)]
         rule = RULES.get(function)
         if (isinstance(function, np.ufunc) and function is not np.matmul) or (rule is not None and rule.kind == "pointwise"):
             return self.elementwise(function, x, values)
@@ -134,7 +139,8 @@ class _Evaluator:
             self.limit(x, arrays[0].shape * 2 if arrays[0].ndim == 1 else ())
         elif function is np.broadcast_to:
             self.limit(x, *(o for o in x.options.values() if isinstance(o, tuple)))
-        return Value(np.asarray(function(*arrays, **_options(x))))
+        positional = [v for k, v in x.options.items() if not isinstance(k, str)]
+        return Value(np.asarray(function(*arrays, *axes, *positional, **_options(x))))
 
     def elementwise(self, function: Callable[..., Any], x: Expression, values: list[Value]) -> Value:
         arrays, turned = _aligned(values)
@@ -272,6 +278,8 @@ class _Evaluator:
         y = function(value.array)
         return Value(np.asarray(rule.derivative(0, np.ones_like(y), (value.array,), y, None)), value.turned)
 
+
+AXES = (np.sum, np.mean, np.max, np.min, np.prod, np.swapaxes, np.expand_dims)  # a number after the array is an axis
 
 SPECIAL: dict[Any, Callable[[_Evaluator, Expression], Value]] = {
     fn.product: _Evaluator.product, fn.dot: _Evaluator.product, fn.turn: _Evaluator.turn, fn.matrix: _Evaluator.matrix,

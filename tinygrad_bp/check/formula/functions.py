@@ -30,7 +30,7 @@ class Written(float):
     def decimals(self) -> int:
         """How many decimal places it has: 0.08 has 2, 1.364e-3 has 6."""
         mantissa, _, exponent = self.text.lower().partition("e")
-        return len(mantissa.partition(".")[2]) - max(-400, min(400, int(exponent or 0)))
+        return len(mantissa.partition(".")[2]) - max(-300, min(300, int(exponent or 0)))
 
     @property
     def significant(self) -> int:

@@ -20,7 +20,7 @@ from tinygrad_bp.errors import FormulaError
 from tinygrad_bp.expression import Expression, symbol
 
 NESTING = 30  # brackets in brackets
-DEPTH = 250  # operations on operations, which a chain of factors is too
+DEPTH = 150  # operations on operations, which a chain of factors is too
 
 COMPARISONS = {
     ">": np.greater, "<": np.less, ">=": np.greater_equal, "<=": np.less_equal, "==": np.equal, "!=": np.not_equal,
@@ -484,7 +484,7 @@ class _Parser:
             mark = self.at
             self.at += 3
             exponent = self.raw()
-            if exponent.lstrip("-+").isdigit() and len(exponent) < 5:
+            if exponent.lstrip("-+").isdigit() and len(exponent) < 5 and "e" not in text.lower():
                 text = f"{text}e{exponent}"
             else:
                 self.at = mark
@@ -653,12 +653,15 @@ class _Parser:
 
     def call(self, function: Any, start: int, *first: Expression) -> Expression:
         self.take()
-        operands, options = list(first), {}
+        operands = list(first)
+        options: dict[Any, Any] = {}
         while not self.is_sign(")"):
             if self.token.kind == "word" and self.ahead(1).text == "=":
                 option = self.take().text
                 self.take()
                 options[option] = self.constant()
+            elif self.is_sign("(") and self.at in self.listing:  # a shape
+                options[len(options)] = self.constant()
             else:
                 operands.append(self.nested(self.expression))
             if not self.accept(",") and not self.is_sign(")"):
@@ -666,7 +669,7 @@ class _Parser:
         self.take()
         if not operands:
             raise self.error("a function needs an argument", self.tokens[self.at - 2])
-        return self.make(start, function, *operands, **options)
+        return self.mark(Expression(function, tuple(operands), options=options), start)
 
     def constant(self) -> Any:
         """The value of axis= and the like: whole numbers, tuples of them, True, False, None."""

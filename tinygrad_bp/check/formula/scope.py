@@ -40,7 +40,8 @@ class Scope:
             for name in [*program.places, *program.elements]:
                 if name not in self.table.setdefault(key(name), []):
                     self.table[key(name)].append(name)
-        self.known = frozenset(self.table) | self.aliases.keys() | (RATES if lr is not None else set())
+        names = {k for k, value in self.aliases.items() if not (isinstance(value, str) and value in FUNCTIONS)}
+        self.known = frozenset(self.table) | names | (RATES if lr is not None else set())
 
     def parse(self, text: str) -> Formula:
         return parse(text, self.known)
@@ -134,7 +135,8 @@ class Scope:
         self.depth += 1
         if self.depth > ALIASES:
             raise FormulaError(f"the alias {value!r} leads back to itself")
-        result = evaluate(self.parse(value).members[0], self.parse(value), self)
+        formula = self.parse(value)
+        result = evaluate(formula.members[0], formula, self)
         self.depth -= 1
         return result
 

@@ -1,0 +1,190 @@
+"""The forms of claims: formulas, chains, updates, functions, models, backward passes written by hand."""
+
+import numpy as np
+import pytest
+
+import tinygrad_bp as tg
+from tinygrad_bp import Tensor, nn
+from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError
+from tinygrad_bp.worked import step_by_step as example
+
+
+@pytest.fixture
+def loss():
+    return example.forward()
+
+
+def verdicts(report):
+    return [row.verdict for row in report]
+
+
+@pytest.mark.parametrize("claim", [
+    "-(target_o1 - out_o1) * out_o1 * (1 - out_o1) * out_h1",
+    r"-\left(\operatorname{target}_{o 1}- { out }_{o 1}\right) * { out }_{o 1}\left(1- { out }_{o 1}\right) *  { out }_{h 1}",
+    "(outₒ₁ − targetₒ₁) · outₒ₁ · (1 − outₒ₁) · out_h1",
+    r"\delta_{o1} out_{h1}",
+    r"\frac{\partial E_{total}}{\partial out_{o1}} \frac{\partial out_{o1}}{\partial net_{o1}} \frac{\partial net_{o1}}{\partial w_5}",
+    r"\delta_{o 1} * out_{h 1} = 0.138498562 * 0.593269992 = 0.082167041",
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["w5", "w_5", r"\frac{\partial E}{\partial w_5}", "dE/dw5", "∂E_total/∂w₅"])
+def test_a_right_formula_agrees_however_it_is_written(loss, name, claim):
+    report = tg.check(loss, {name: claim})
+    assert report.ok, str(report)
+    assert report.rows[0].name == "w5"
+    assert report.rows[0].text
+    assert report.rows[0].numeric == pytest.approx(0.0821670406)
+
+
+@pytest.mark.parametrize("claim", [
+    "-(target_o1 - out_o1) * out_h1",  # the activation's derivative forgotten
+    r"-\delta_{o 1} { out }_{h 1}",
+    r"\delta_{o1} - out_{h1}",
+    r"2 \delta_{o1} out_{h1}",
+    r"\delta_{o1} out_{h2}",
+])  # fmt: skip
+def test_a_wrong_formula_differs(loss, claim):
+    assert verdicts(tg.check(loss, {"w5": claim})) == ["differs"]
+
+
+def test_whole_arrays_and_their_shapes(loss):
+    right = {"W2": r"\delta_o \cdot out_h^T", "net_o": r"(out_o - target_o) \odot out_o \odot (1 - out_o)",
+             "W1": "np.outer((delta_o @ W2) * out_h * (1 - out_h), i)", "b2": r"\sum_o \delta_o"}  # fmt: skip
+    assert tg.check(loss, right).ok
+    (row,) = tg.check(loss, {"W2": r"\delta_o \odot out_h"})
+    assert row.verdict == "shape"
+    assert row.shapes == ((2,), (2, 2))
+    (row,) = tg.check(loss, {"net_o": r"\delta_o \odot (out_o (1 - out_o))^T"})  # a column and a row
+    assert row.verdict == "shape"
+    (row,) = tg.check(loss, {"W2": r"out_h \cdot \delta_o^T"})
+    assert row.verdict == "differs"
+
+
+def test_the_row_says_which_gradients_a_formula_reads(loss):
+    report = tg.check(loss, {"w5": r"\delta_{o1} out_{h1}", "w6": "0.0827"})
+    assert report.rows[0].note == "uses autograd's delta_o1"
+    assert "w5: uses autograd's delta_o1" in str(report)
+    assert report.rows[1].note == ""
+
+
+def test_a_chain_is_checked_link_by_link(loss):
+    report = tg.check(loss, r"\frac{\partial E}{\partial w_5} = \delta_{o1} out_{h1} = 0.138498562 * 0.593269992 = 0.083 = 0.083")
+    assert verdicts(report) == ["agrees", "agrees", "differs", "agrees"]
+    assert [row.target for row in report] == ["w5", None, None, None]
+
+
+@pytest.mark.parametrize(("text", "ok"), [
+    ("0.74136507 * 0.186815602 * 0.593269992 = 0.082167041", True),
+    ("0.74136507 * 0.186815602 * 0.593269992 = 0.082167051", False),
+    ("0.055399425 + -0.019049119 = 0.036350306", True),
+    ("0.055399425 + -0.019049119 = 0.036350316", False),
+    ("0.74 * 0.19 = 0.14", True),
+    (r"\frac{1}{1+e^{-0.3775}} = 0.593269992", True),
+    (r"\frac{1}{1+e^{-0.3775}} = 0.593269993", True),  # 0.3775 stands for 0.37745 to 0.37755
+    (r"2 \times 10^{-3} = 0.002", True),
+    ("0.4 - 0.5 * 0.082167041 = 0.35891648 = 0.3589", True),
+    ((r"\begin{pmatrix}0.05\\0.10 \end{pmatrix}\cdot \begin{pmatrix}0.02728\\0.03499 \end{pmatrix}^T"
+     r"=\begin{pmatrix} 1.364\times 10^{-3} & 1.750\times 10^{-3}\\ 2.728\times 10^{-3}&3.500\times 10^{-3} \end{pmatrix}"), True),
+])  # fmt: skip
+def test_links_of_numbers_need_no_graph(text, ok):
+    assert tg.check(None, text).ok is ok
+
+
+def test_continued_chains_and_values_of_the_forward_pass(loss):
+    lines = [r"net_{h 1} = w_1 i_1 + w_2 i_2 + b_1", "= 0.15 * 0.05 + 0.2 * 0.1 + 0.35 = 0.3775", r"out_{h1} = \sigma(net_{h1}) = 0.5933"]
+    report = tg.check(loss, lines)
+    assert report.ok
+    assert len(report.rows) == 5
+    assert verdicts(tg.check(loss, "net_h1 = 0.3875")) == ["differs"]
+    with pytest.raises(FormulaError, match="begins with '='"):
+        tg.check(loss, "= 0.3775")
+    with pytest.raises(FormulaError, match="this claims nothing"):
+        tg.check(loss, "out_h1")
+
+
+@pytest.mark.parametrize("claim", [
+    r"w_{5}^{+}=w_{5}-\eta * \frac{\partial E_{ {total }}}{\partial_{w_{5}}}=0.4-0.5 * 0.082167041=0.35891648",
+    "w5+ = w5 - eta * dE/dw5", "w5 := w5 - eta * dE/dw5", "w5 -= eta * dE/dw5", "w_5 = w_5 - η ∂E/∂w₅", "w5 ← w5 - 0.5 * 0.082167041",
+    r"w_5^{(k)} = w_5^{(k-1)} - \eta \nabla_{(k)} w_5",
+])  # fmt: skip
+def test_updates(loss, claim):
+    report = tg.check(loss, claim, lr=0.5)
+    assert report.ok, str(report)
+    assert report.rows[0].target == "w5+"
+    with pytest.raises(NameLookupError, match=r"check\(..., lr=0.5\)"):
+        tg.check(loss, claim)
+
+
+@pytest.mark.parametrize("claim", ["w5+ = w5 + eta * dE/dw5", "w5 += eta * dE/dw5", "w5+ = w5 - eta * dE/dw6", "w5+ = 0.35891658"])
+def test_wrong_updates(loss, claim):
+    assert verdicts(tg.check(loss, claim, lr=0.5)) == ["differs"]
+
+
+def test_new_weights_of_a_whole_step(loss):
+    new = {"W2": [[0.35891648, 0.408666186], [0.511301270, 0.561370121]]}
+    assert tg.check(loss, updated=new, lr=0.5).ok
+    assert tg.check(loss, {"w5+": "0.35891648"}, lr=0.5).ok
+    report = tg.check(loss, updated=new, lr=0.4)
+    assert verdicts(report) == ["differs"]
+    assert report.rows[0].target == "W2+"
+
+
+def test_a_function_and_its_inputs():
+    def f(a, b):
+        return np.sum(a * b * b)
+
+    assert tg.check(f, {"a": "b**2", "b": "2 a b"}, inputs=([1.0, 2.0], [3.0, 4.0])).ok
+    assert tg.check(f, {"a": [9, 16]}, inputs={"a": [1.0, 2.0], "b": [3.0, 4.0]}).ok
+    assert not tg.check(f, {"a": "2 b"}, inputs=([1.0, 2.0], [3.0, 4.0])).ok
+    with pytest.raises(TypeError, match="inputs="):
+        tg.check(f, {"a": 1.0})
+    with pytest.raises(GraphError, match="gradient of a scalar"):
+        tg.check(lambda a: a * 2, {"a": "2"}, inputs=([1.0, 2.0],))
+
+
+def _backward(x, target, out_h, out_o, _2_weight):
+    delta_o = (out_o - target) * out_o * (1 - out_o)
+    delta_h = delta_o @ _2_weight * out_h * (1 - out_h)
+    return {"2.weight": delta_o.T @ out_h, "2.bias": delta_o.sum(0), "0.weight": delta_h.T @ x, "0.bias": delta_h.sum(0)}
+
+
+def test_a_backward_pass_written_by_hand():
+    model, data = nn.MLP([2, 3, 1]), {"x": [[1.0, 2.0], [0.5, -1.0]], "target": [[1.0], [0.0]]}
+    assert tg.check(model, nn.HalfSquaredError(), **data, backward=_backward).ok
+
+    def forgetful(x, target, out_h, out_o, _2_weight):
+        found = _backward(x, target, out_h, out_o, _2_weight)
+        del found["0.bias"]
+        return found | {"2.bias": found["2.bias"] / 2, "2.weight": found["2.weight"].ravel()}
+
+    report = tg.check(model, nn.HalfSquaredError(), **data, backward=forgetful)
+    assert dict(zip([row.name for row in report], verdicts(report), strict=True)) == {
+        "2.weight": "shape", "2.bias": "differs", "0.weight": "agrees", "0.bias": "missing",
+    }  # fmt: skip
+    assert not report.ok
+    assert "missing" in str(report)
+    assert tg.check(model, nn.HalfSquaredError(), **data, claims={"2.weight": r"\delta_o^T out_h", "0.bias": "np.sum(delta_h, axis=0)"}).ok
+    with pytest.raises(NameLookupError, match="parameters are names of the graph"):
+        tg.check(model, nn.HalfSquaredError(), **data, backward=lambda nothing: {})
+    with pytest.raises(TypeError, match=r"check\(model, loss, x=..., target=..., claims=...\)"):
+        tg.check(model, {"0.bias": 1.0})
+
+
+def test_names_are_found_by_aliases_and_refused_where_ambiguous(loss):
+    assert tg.check(loss, {r"\hat{y}_1": r"\hat{y}_1 - y_1"}, aliases={"y-hat_1": "out_o1", "y_1": "target_o1"}).ok
+    with pytest.raises(NameLookupError, match=r"(?s)no tensor is named 'q'. The names are: W1.*\^"):
+        tg.check(loss, {"w5": "w5 + q"})
+    y = (Tensor(2.0, requires_grad=True, name="x_11") * Tensor(3.0, requires_grad=True, name="x1_1")).named("y")
+    with pytest.raises(NameLookupError, match="could be x_11 or x1_1"):
+        tg.check(y, "dy/dx11 = 3")
+    assert tg.check(y, "dy/dx11 = 3", aliases={"x11": "x_11"}).ok
+    assert tg.check(y, "dy/dx_{11} = 3").ok
+
+
+def test_the_table_fits_a_terminal_and_is_ascii(loss):
+    text = str(tg.check(loss, ["∂E/∂w₅ = δₒ₁ · out_h1 = 0.138498562 * 0.593269992 = 0.082167041", "w5+ = w5 - η ∂E/∂w₅"], lr=0.5))
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_mistake_in_a_formula_is_named(loss):
+    assert "sign" in str(tg.check(loss, {"w5": r"-\delta_{o 1} out_{h 1}"}).diagnosis)
