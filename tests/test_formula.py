@@ -216,10 +216,11 @@ def _all(x):
 
 
 HOSTILE = [
-    "(" * 3000, "-" * 3000 + "1", "a" * 10_000_000, "a+" * 1999 + "a", "9**" * 500 + "9", r"\frac{1}" * 900, "[" * 2000,
-    "a(b," * 900, r"\sum_{i=1}^{9999}\sum_{j=1}^{9999}\sum_{k=1}^{9999} 1", r"\sum_{i=1}^{999999999} 1", r"\begin{pmatrix}" * 900,
-    "1e999999", "9**9**9**9", "__import__('os').system('true')", "().__class__", "lambda: 0", "out_o[99999999999]", "np.zeros(10**9)", "big big^T",
-    "np.outer(big, big)", r"big \odot big^T", "np.diag(big)", "np.broadcast_to(1, (100000, 100000))", "\x00", "", "=", "\\", "^", "∂/∂", r"\text{", r"\begin{",
+    "(" * 3000, "-" * 3000 + "1", "a" * 10_000_000, "a+" * 1999 + "a", "9**" * 500 + "9", r"\frac{1}" * 900, "[" * 2000, "a(b," * 900,
+    r"\sum_{i=1}^{9999}\sum_{j=1}^{9999}\sum_{k=1}^{9999} 1", r"\sum_{i=1}^{999999999} 1", r"\begin{pmatrix}" * 900,
+    "1e999999", "9**9**9**9", "__import__('os').system('true')", "().__class__", "lambda: 0", "out_o[99999999999]", "np.zeros(10**9)",
+    "big big^T", "np.outer(big, big)", r"big \odot big^T", "np.diag(big)", "np.broadcast_to(1, (100000, 100000))",
+    "\x00", "", "=", "\\", "^", "∂/∂", r"\text{", r"\begin{",
 ]  # fmt: skip
 
 
