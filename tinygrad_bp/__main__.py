@@ -1,4 +1,4 @@
-"""The command line: ``python -m tinygrad_bp demo [--out DIR]``."""
+"""The command line: ``python -m tinygrad_bp demo [--out DIR]``, ``python -m tinygrad_bp check notes.md``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tinygrad_bp as tg
 from tinygrad_bp import Tensor
-from tinygrad_bp.errors import LayoutError
+from tinygrad_bp.errors import LayoutError, TinygradError
 from tinygrad_bp.worked import step_by_step as example
 
 
@@ -23,9 +23,12 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo_parser = commands.add_parser("demo", help="work the 2-2-2 example of a well-known derivation")
     demo_parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder for text and pictures (default: demo)")
+    check_parser = commands.add_parser("check", help="check the formulas and numbers of derivations written as Markdown")
+    check_parser.add_argument("notes", nargs="+", metavar="NOTE", help="a Markdown file")
+    check_parser.add_argument("--unicode", action="store_true", help="write letters that are not ASCII as they are")
     args = parser.parse_args(argv)
     try:
-        return demo(args.out)
+        return demo(args.out) if args.command == "demo" else check(args.notes, args.unicode)
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  (for the interpreter, which flushes it at its end)
         return 0
@@ -54,6 +57,21 @@ def demo(out: Path) -> int:
     (out / "derivation.md").write_text("\n".join(tg.explain(loss, name, lr=example.LR).markdown for name in ("w5", "w1")), encoding="utf-8")
     print(heading("5  Pictures and files") + pictures(loss, out))
     return 0 if report.ok else 1
+
+
+def check(notes: list[str], unicode: bool = False) -> int:
+    """Check notes, one after the other; what one of them gets wrong does not hide the others."""
+    status = 0
+    for note in notes:
+        try:
+            report = tg.check.notes(Path(note))
+        except (OSError, TinygradError) as error:
+            print(f"{note}: {error.strerror or error}" if isinstance(error, OSError) else error, file=sys.stderr)
+            status = 2
+            continue
+        print(report.text(ascii_only=not unicode), end="\n\n" if note != notes[-1] else "\n")
+        status = max(status, 0 if report.ok else 1)
+    return status
 
 
 def heading(title: str) -> str:

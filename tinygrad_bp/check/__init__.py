@@ -1,6 +1,7 @@
 """Compare hand-derived gradients with autograd's.
 
-The module itself is the function: ``tg.check(loss, {"w5": 0.0821670406})``.
+The module itself is the function: ``tg.check(loss, {"w5": 0.0821670406})``; ``tg.check.notes("notes.md")`` checks a
+derivation that is written as Markdown.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import sys
 import types
 from typing import Any
 
+from tinygrad_bp.check import notes
 from tinygrad_bp.check.claims import check
 from tinygrad_bp.check.gradcheck import gradcheck
 from tinygrad_bp.check.report import Report, Row
 
-__all__ = ["Report", "Row", "check", "gradcheck"]
+__all__ = ["Report", "Row", "check", "gradcheck", "notes"]
 
 
 class _Callable(types.ModuleType):

@@ -94,7 +94,7 @@ def check(
             raise TypeError("the claims are given twice. Write check(output, claims) or check(model, loss, claims=...)")
         claims = claims_or_loss
     program = _program(output, loss, inputs, x, target)
-    checker = _Checker(program, Scope(program, aliases, lr))
+    checker = Checker(program, Scope(program, aliases, lr))
     rows = [*checker.rows({} if claims is None else claims)]
     rows += checker.rows({f"{name}+": value for name, value in (updated or {}).items()})
     if backward is not None:
@@ -159,7 +159,9 @@ class _Target:
     updated: bool = False
 
 
-class _Checker:
+class Checker:
+    """Turns claims into rows of the report."""
+
     def __init__(self, program: Program | None, scope: Scope) -> None:
         self.program, self.scope = program, scope
 
@@ -316,16 +318,14 @@ class _Checker:
 
     def digits(self, x: Expression, value: Array) -> Any:
         """Half a unit of the last digit of each number of a literal; none where all 14 digits were written."""
-        leaves = [x]
-        while any(leaf.operands for leaf in leaves):
-            leaves = [o for leaf in leaves for o in (leaf.operands or (leaf,))]
-        units = [0.0 if n.value.significant >= FULL_PRECISION else n.value.half_unit for n in leaves]
+        units = [0.0 if n.value.significant >= FULL_PRECISION else n.value.half_unit for n in _leaves(x)]
         return np.full(value.shape, max(units)) * (1 + 1e-9)
 
     def exact(self, x: Expression, expected: Array) -> Any:
         """Rounding errors of what was computed; less beside a number as written, whose digits already say it."""
-        whole = literal(x) and x.function is None and x.value.half_unit and x.value.significant < FULL_PRECISION
-        return ROUNDING * float(np.max(np.abs(expected), initial=0.0)) if whole else computed(expected)
+        written = [n.value for n in _leaves(x)] if literal(x) else []
+        told = any(n.half_unit for n in written) and all(n.significant < FULL_PRECISION for n in written)
+        return ROUNDING * float(np.max(np.abs(expected), initial=0.0)) if told else computed(expected)
 
     def row(self, name: str, value: Array, expected: Array, numeric: Array | None, tolerance: Any, text: str = "",
             target: _Target | None = None, note: str = "") -> Row:  # fmt: skip
@@ -382,6 +382,14 @@ class _Checker:
             if line.tracked and line.rule is None and line.index not in seen:
                 expected, numeric = self.truth(_Target(self.program.names[line.index], (line.index, None)))
                 yield Row(self.program.names[line.index], None, expected[()], None if numeric is None else numeric[()], 0.0, "missing")
+
+
+def _leaves(x: Expression) -> list[Expression]:
+    """The numbers of a literal."""
+    leaves = [x]
+    while any(leaf.operands for leaf in leaves):
+        leaves = [o for leaf in leaves for o in (leaf.operands or (leaf,))]
+    return leaves
 
 
 def _is_number(text: str) -> bool:

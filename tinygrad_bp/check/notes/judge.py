@@ -1,0 +1,170 @@
+"""The formulas of a note, one equality after the other, each against the network that was declared last."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from tinygrad_bp.check.claims import Checker
+from tinygrad_bp.check.formula import Formula, parse_all
+from tinygrad_bp.check.formula import functions as fn
+from tinygrad_bp.check.notes import network
+from tinygrad_bp.check.notes.markdown import Piece, Source, pieces
+from tinygrad_bp.check.notes.network import Network, problem
+from tinygrad_bp.check.notes.report import Entry, Found
+from tinygrad_bp.check.report import Row
+from tinygrad_bp.errors import TinygradError
+from tinygrad_bp.expression import Expression
+
+FORMULAS = 2_000  # in one note
+
+# What typesets and claims nothing, and what stands between two claims. Each is replaced by something as long, for places count.
+TYPESETTING = re.compile(r"\\(?:tag|label)\*?\{[^{}]*\}|(?<=\\\\)\[[^\[\]]{0,20}\]")
+BETWEEN = re.compile(r"\\(?:Rightarrow|implies|Longrightarrow|Leftrightarrow|iff|land)\b")
+
+
+def judge(source: Source) -> Iterator[Entry]:
+    """What became of each formula of a note, in order."""
+    reader = _Reader(source)
+    for piece in pieces(source.text):
+        if piece.kind == "heading":
+            reader.section += 1
+        elif piece.kind == "network":
+            reader.declare(network.read(source, piece))
+            yield reader.entry(piece, "network", [Found(reader.network.line, summary(reader.network), "declared")])
+        elif piece.kind == "left out":
+            reader.reason = piece.text
+        elif piece.kind == "unclosed":
+            yield reader.entry(piece, "not read", [reader.unread("", piece.start, piece.text)])
+        else:
+            yield from reader.formulas(piece)
+
+
+def summary(declared: Network) -> str:
+    """A line on what was declared, so that a slip in it is seen."""
+    if declared.program is None:
+        return f"{len(declared.tensors)} names; no loss, so numbers only"
+    return f"{len(declared.tensors)} names, loss {declared.loss} = {float(declared.program.output.value):.9g}"
+
+
+class _Reader:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.section = self.networks = self.count = 0
+        self.reason: str | None = None  # why the next formula is left out
+        self.declare(Network())
+
+    def declare(self, declared: Network) -> None:
+        self.network = declared
+        self.networks += 1
+        self.checker = Checker(declared.program, declared.scope())
+        self.last: tuple[Expression, Formula] | None = None
+
+    def entry(self, piece: Piece, verdict: str, found: list[Found]) -> Entry:
+        return Entry(verdict, tuple(found), self.networks, self.section, self.network.program, self.network.lr)
+
+    def unread(self, text: str, place: int, why: str, verdict: str = "not read") -> Found:
+        return Found(self.source.line(place), text, verdict, column=self.source.column(place), reason=why)
+
+    # -- formulas --------------------------------------------------------------------------------------------------
+
+    def formulas(self, piece: Piece) -> Iterator[Entry]:
+        """The formulas between one pair of dollar signs; where they cannot be read together, line by line."""
+        if self.reason is not None:
+            yield self.entry(piece, "left out", [self.unread(piece.text, piece.start, self.reason, "left out")])
+            self.reason = None
+            return
+        if not piece.text.strip():
+            return
+        for at, text in [(0, piece.text)] if self.readable(piece.text) else rows(piece.text):
+            self.count += 1
+            if self.count > FORMULAS:
+                raise self.source.error(piece.start + at, f"more than {FORMULAS} formulas. Split the note into several files")
+            try:
+                found = parse_all(plain(text), self.checker.scope.known)
+            except TinygradError as error:
+                place = piece.start + at + (getattr(error, "place", None) or len(text) - len(text.lstrip()))
+                yield self.entry(piece, "not read", [self.unread(text, place, problem(error))])
+                continue
+            for formula in found:
+                yield self.checked(formula, piece, piece.start + at)
+
+    def readable(self, text: str) -> bool:
+        try:
+            parse_all(plain(text), self.checker.scope.known)
+        except TinygradError:
+            return False
+        return True
+
+    def checked(self, formula: Formula, piece: Piece, start: int) -> Entry:
+        """Each link of one chain; an equality that cannot be computed does not hide the others."""
+        before = [self.last] if formula.continues and self.last is not None else []
+        chain = [*before, *((x, formula) for x in formula.members)]
+        self.last = chain[-1]
+        place = start + formula.spans.get(id(formula.members[0]), (0, 0))[0]
+        if len(chain) == 1:
+            return self.entry(piece, "no claim", [Found(self.source.line(place), formula.source(formula.members[0]), "no claim")])
+        links = enumerate(itertools.pairwise(chain))
+        found = [self.link(*left, *right, k == 0 and not before, start) for k, (left, right) in links]
+        verdicts = {f.verdict for f in found}
+        worst = next((v for v in ("not read", "differs", "agrees") if v in verdicts), "no claim")
+        return self.entry(piece, "differs" if "differs" in verdicts else worst, found)
+
+    def link(self, left: Expression, before: Formula, right: Expression, formula: Formula, first: bool, start: int) -> Found:
+        place = start + formula.spans.get(id(right), (0, 0))[0]
+        sides = before.source(left) if first else "", formula.source(right)
+        text = f"{sides[0]} = {sides[1]}".lstrip()
+        try:
+            if first and self.defines(left):
+                self.define(left, right, formula)
+                return Found(self.source.line(place), text, "defines")
+            row = self.row(left, before, right, formula, first)
+        except TinygradError as error:
+            place = start + (place - start if getattr(error, "place", None) is None else error.place)  # type: ignore[attr-defined]
+            return self.unread(text, place, problem(error))
+        return Found(self.source.line(place), text, "agrees" if row.ok else "differs", row, self.source.column(place))
+
+    def row(self, left: Expression, before: Formula, right: Expression, formula: Formula, first: bool) -> Row:
+        target = (self.checker.assigned(formula) or self.checker.target(left)) if first else None
+        return self.checker.link(left, before, right, formula) if target is None else self.checker.first(target, right, formula)
+
+    def defines(self, left: Expression) -> bool:
+        """Whether a formula gives a value to what has none: a new name, or without a network any derivative."""
+        if self.checker.program is None and left.function in (fn.derivative, fn.gradient):
+            return True
+        if left.function is not None or not left.name or self.checker.target(left) is not None:
+            return False
+        try:
+            self.checker.scope.value(left.name)
+        except TinygradError:
+            return True
+        return False
+
+    def define(self, left: Expression, right: Expression, formula: Formula) -> None:
+        """From here on the name is known by the value it was given."""
+        value, _, _ = self.checker.member(right, formula)
+        if left.name:
+            self.network.aliases[left.name] = value
+            program = self.checker.program
+            self.checker = Checker(program, self.network.scope())
+
+
+def plain(text: str) -> str:
+    """The text without what only typesets, everything still at its place."""
+    text = TYPESETTING.sub(lambda m: " " * len(m.group()), text)
+    return BETWEEN.sub(lambda m: ";".ljust(len(m.group())), text)
+
+
+def rows(text: str) -> Iterator[tuple[int, str]]:
+    r"""The lines of an array or an aligned environment, which end at \\; the signs of alignment left out."""
+    inner = re.sub(r"\\(?:begin|end)\{(?:aligned|align|split|gathered|gather|array|cases|equation)\*?\}(?:\{[lcr| ]*\})?",
+                   lambda m: " " * len(m.group()), text)  # fmt: skip
+    if inner == text:
+        yield 0, text
+        return
+    at = 0
+    for line in re.split(r"(\\\\)", inner):
+        if line.strip(" \n\t&") and line != "\\\\":
+            yield at, line.replace("&", " ")
+        at += len(line)
