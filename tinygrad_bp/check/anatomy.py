@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -73,6 +73,7 @@ class Layer:
     turned: bool  # the weights' operand is (in, out)
     number: int = 1
     count: int = 1
+    below: Array | None = None  # the weighted sums that became the inputs
 
     @property
     def last(self) -> bool:
@@ -120,13 +121,6 @@ class Layer:
         return self.program.lines[self.program.lines[self.bias[0]].operands[self.bias[1]]].shape
 
     @cached_property
-    def below(self) -> Array | None:
-        """What the inputs were before their own activation."""
-        producer = self.program.lines[self.x]
-        known = producer.rule is not None and producer.rule.function in SLOPES
-        return self.rows(self.values[producer.operands[0]]) if known else None
-
-    @cached_property
     def words(self) -> dict[str, str]:
         """What sentences say of it."""
         names = self.program.names
@@ -152,7 +146,8 @@ class Anatomy:
         users = _users(program)
         found = [_layer(program, line, users, values or program.values) for line in program.lines if line.rule is not None]
         layers = [layer for layer in found if layer is not None]
-        return cls(program, tuple(_numbered(layer, i + 1, len(layers)) for i, layer in enumerate(layers)))
+        sums = {layer.activation.out: layer.Z for layer in layers if layer.activation}
+        return cls(program, tuple(replace(layer, number=i, count=len(layers), below=sums.get(layer.x)) for i, layer in enumerate(layers, 1)))
 
     @cached_property
     def words(self) -> dict[str, str]:
@@ -176,36 +171,55 @@ class Anatomy:
         return int(self.Y.shape[1])
 
     @cached_property
-    def target(self) -> Array | None:
-        """What the loss compares the output with."""
-        after, shape = {self.y}, self.program.lines[self.y].shape
-        targets = []
+    def compared(self) -> list[Array]:
+        """What the loss reads beside the output, in the output's shape: the targets are among it."""
+        after, shape, found = {self.y}, self.program.lines[self.y].shape, []
         for line in self.program.lines:
             if after & set(line.operands):
                 after.add(line.index)
-                targets += [i for i in line.operands if i not in after and self.program.lines[i].rule is None]
-        full = [i for i in targets if self.program.lines[i].shape == shape and shape]
-        return self.layers[-1].rows(self.program.lines[full[0]].value) if full else None
+                found += [i for i in line.operands if i not in after and self.program.lines[i].rule is None]
+        lines = [self.program.lines[i] for i in found]
+        return [self.layers[-1].rows(line.value) * 1.0 for line in lines if line.shape == shape != ()]
 
     @cached_property
+    def known(self) -> tuple[str, Array, float] | None:
+        """The kind of loss, its target t, and c: dE/dy = c (y - t) if it is "squared", dE/dz = c (p - t) if "entropy"."""
+        for t in self.compared:
+            if c := _ratio(self.delta_y, self.Y - t):
+                return "squared", t, c
+            if c := _ratio(self.delta_z, self._probabilities(t) - t):
+                return "entropy", t, c
+        return None
+
+    @property
+    def target(self) -> Array | None:
+        return self.known[1] if self.known else None
+
+    @property
     def squared(self) -> float | None:
-        """The factor c of a squared error, whose derivative is c (y - t); ``None`` for another loss."""
-        return None if self.target is None else _ratio(self.delta_y, self.Y - self.target)
+        """The factor c of a squared error; ``None`` for another loss."""
+        return self.known[2] if self.known and self.known[0] == "squared" else None
 
-    @cached_property
+    @property
     def entropy(self) -> float | None:
-        """The factor c of a cross-entropy, whose derivative by the last weighted sums is c (p - t)."""
-        if self.target is None or self.squared is not None:
-            return None
-        return _ratio(self.layers[-1].rows(self.program.gradients[self.layers[-1].net]), self.probabilities - self.target)
+        """The factor c of a cross-entropy; ``None`` for another loss."""
+        return self.known[2] if self.known and self.known[0] == "entropy" else None
 
-    @cached_property
+    @property
     def probabilities(self) -> Array:
+        assert self.target is not None
+        return self._probabilities(self.target)
+
+    def _probabilities(self, t: Array) -> Array:
         last = self.layers[-1]
         if last.activation is not None:
             return last.A
-        one_each = np.allclose(np.sum(self.target, axis=1), 1) and self.outputs > 1  # type: ignore[arg-type]
-        return functions.softmax(last.Z) if one_each else functions.sigmoid(last.Z)  # type: ignore[no-any-return]
+        one_each = self.outputs > 1 and np.allclose(np.sum(t, axis=1), 1)
+        return np.asarray(functions.softmax(last.Z) if one_each else functions.sigmoid(last.Z))
+
+    @cached_property
+    def delta_z(self) -> Array:
+        return self.layers[-1].rows(self.program.gradients[self.layers[-1].net])
 
     @cached_property
     def delta_y(self) -> Array:
@@ -222,10 +236,6 @@ def _ratio(a: Array, b: Array) -> float | None:
     size = float(np.sum(b * b))
     c = float(np.sum(a * b)) / size if size else 0.0
     return c if c and np.allclose(a, c * b, rtol=1e-9, atol=1e-12 * float(np.max(np.abs(a)))) else None
-
-
-def _numbered(layer: Layer, number: int, count: int) -> Layer:
-    return Layer(**{name: getattr(layer, name) for name in Layer.__dataclass_fields__} | {"number": number, "count": count})
 
 
 def _users(program: Program) -> dict[int, list[Edge]]:
@@ -278,7 +288,8 @@ def _biased(program: Program, i: int, users: Mapping[int, list[Edge]]) -> tuple[
         line = program.lines[user]
         if line.rule is not None and line.rule.function is np.add:
             other = program.lines[line.operands[1 - at]]
-            if other.rule is None and not other.constant and line.shape == program.lines[i].shape and other.value.size <= max(line.shape):
+            fits = line.shape == program.lines[i].shape and other.value.size <= max(line.shape)
+            if other.rule is None and not other.constant and fits:
                 return user, (user, 1 - at)
     return i, None
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from tinygrad_bp.program import Line, Program, element_names
 Array = np.ndarray[Any, Any]
 
 COMPUTED = 1e-6  # relative tolerance of claims that come without one
+ROUNDING = 1e-13  # of gradients that cancel, relative to the largest
 PAIRS = 3_000  # runs that are spent on two mistakes at a time
 CHANCE = 0.02  # how likely a factor may be to fit by chance
 OTHER = {mistake.name: mistake for mistake in OTHERS}
@@ -121,11 +122,13 @@ class Planted:
         both_values = self.values is not None and other.values is not None
         return both_values or bool(self.edges.keys() & other.edges.keys() or self.nodes.keys() & other.nodes.keys())
 
-    def run(self, program: Program) -> dict[int, Any] | None:
-        """The backward pass with it: line -> derivative; ``None`` where shapes no longer fit."""
+    def run(self, program: Program, needed: Container[int]) -> dict[int, Any] | None:
+        """The backward pass with it: line -> derivative, for lines that are needed; ``None`` where shapes no longer fit."""
         values = program.values if self.values is None else self.values
 
         def derivative(line: Line, i: int, g: Any, operands: Sequence[Any], result: Any) -> Any:
+            if line.operands[i] not in needed:
+                return None
             g = self.nodes.get(line.index, g)
             if (formula := self.edges.get((line.index, i))) is not None:
                 return formula(g)
@@ -163,7 +166,7 @@ def diagnose(
     return _Search(program, claims, tolerances or {}, lr, previous or {}).diagnosis()
 
 
-def _claim(program: Program, name: str, value: Any, tolerance: Any, lr: float | None) -> Claim:
+def _claim(program: Program, name: str, value: Any, tolerance: Any, lr: float | None, scale: float) -> Claim:
     value, base = np.asarray(value, dtype=float), name
     if name.endswith("+") and lr:
         base = name[:-1]
@@ -177,8 +180,8 @@ def _claim(program: Program, name: str, value: Any, tolerance: Any, lr: float | 
     if np.shape(tolerance) not in ((), value.shape):
         tolerance = float(np.max(tolerance))
     if tolerance is None:
-        tolerance = COMPUTED * np.abs(value) + 1e-12 * float(np.max(np.abs(right), initial=0.0))
-    return Claim(name, line, index, value, right, tolerance)
+        tolerance = COMPUTED * np.abs(value)
+    return Claim(name, line, index, value, right, np.maximum(tolerance, ROUNDING * scale))
 
 
 class _Search:
@@ -187,10 +190,20 @@ class _Search:
     def __init__(self, program: Program, claims: Mapping[str, Any], tolerances: Mapping[str, Any], lr: float | None,
                  previous: Mapping[str, Any]) -> None:  # fmt: skip
         self.program, self.lr, self.previous = program, lr, previous
-        self.claims = [_claim(program, name, value, tolerances.get(name), lr) for name, value in claims.items()]
+        scale = max((float(np.max(np.abs(g), initial=0.0)) for g in program.gradients.values()), default=0.0)
+        self.claims = [_claim(program, name, value, tolerances.get(name), lr, scale) for name, value in claims.items()]
         self.wrong = [c for c in self.claims if not c.ok]
         self.sound = [c for c in self.claims if c.ok]
         self.anatomy = Anatomy.of(program)
+
+    @cached_property
+    def needed(self) -> set[int]:
+        """The lines that the way back to a claimed one leads through."""
+        needed = {c.line for c in self.claims}
+        for line in self.program.lines:
+            if needed & set(line.operands):
+                needed.add(line.index)
+        return needed
 
     def diagnosis(self) -> Diagnosis:
         names = tuple(c.name for c in self.wrong)
@@ -207,7 +220,10 @@ class _Search:
     @cached_property
     def planted(self) -> list[tuple[Planted, dict[int, Any]]]:
         """Every mistake of the catalogue at every place, with what comes out."""
-        runs = ((p, p.run(self.program)) for p in plants(self.anatomy, self.lr, self.previous))
+        lines = self.program.lines
+        every = plants(self.anatomy, self.lr, self.previous)
+        felt = (p for p in every if p.nodes or p.values or any(lines[line].operands[i] in self.needed for line, i in p.edges))
+        runs = ((p, p.run(self.program, self.needed)) for p in felt)
         return [(p, run) for p, run in runs if run is not None]
 
     def _alone(self) -> Iterator[Candidate]:
@@ -284,7 +300,7 @@ class _Search:
         pairs = ((p, q) for i, q in enumerate(plain) for p in plain[:i] if not p.meets(q))
         for p, q in itertools.islice(pairs, PAIRS):
             both = p + q
-            result = both.run(self.program)
+            result = both.run(self.program, self.needed)
             if result is not None and self._explained(result) == self.wrong and all(map(self._kept(result), self.sound)):
                 yield _candidate(both, self.wrong)
                 return
@@ -488,7 +504,7 @@ def _edges(layer: Layer, part: str, formula: Callable[[Any, Array, Any], Any], k
         return {layer.back: lambda g: layer.unrow(wrong(g), lines[layer.x].shape)}
     if part == "bias":
         assert layer.bias is not None
-        return {layer.bias: lambda g: _bias_shaped(wrong(g), layer.bias_shape)}
+        return {layer.bias: lambda g: _bias_shaped(wrong(g), layer.bias_shape, layer.columns)}
     operand = lines[lines[layer.weights[0]].operands[layer.weights[1]]]
 
     def weights(g: Any) -> Any:
@@ -498,12 +514,12 @@ def _edges(layer: Layer, part: str, formula: Callable[[Any, Array, Any], Any], k
     return {layer.weights: weights}
 
 
-def _bias_shaped(g: Any, shape: tuple[int, ...]) -> Array:
+def _bias_shaped(g: Any, shape: tuple[int, ...], columns: bool) -> Array:
     """A single sample's row is written as a vector; what has as many numbers as the bias has its shape."""
     g = np.asarray(g)
     if g.size == int(np.prod(shape)):
         return np.asarray(g.reshape(shape))
-    return np.asarray(g[0] if g.ndim > 1 and len(g) == 1 else g)
+    return np.asarray(g[0] if g.ndim > 1 and len(g) == 1 else g.T if columns else g)
 
 
 class _Words(dict[str, Any]):
@@ -517,12 +533,12 @@ class _Words(dict[str, Any]):
         names = names.reshape(program.lines[layer.weight].shape)
         direct = program.lines[layer.weights[0]].operands[layer.weights[1]] == layer.weight
         self.weights = names.T if layer.turned and direct else names
-        if isinstance(k, int | np.integer) and program.lines[layer.net].name is not None:
-            self["k"] = element_names(program.lines[layer.net].name, program.lines[layer.net].shape)[k] if len(layer.X) == 1 else k + 1
 
     def __missing__(self, key: str) -> str:
         """The sums back to the first neuron below, where they are short."""
         E, program, layer = self["E"], self.layer.program, self.layer
+        if key in ("neuron", "input"):
+            return self._element(layer.net if key == "neuron" else layer.x)
         if key == "exchanged":
             return " and ".join(str(self.weights[place]) for place in self["k"])
         column = self.weights[:, 0]
@@ -533,9 +549,18 @@ class _Words(dict[str, Any]):
             return element_names(program.lines[layer.x].name, program.lines[layer.x].shape)[0] or self["x"] if short else str(self["x"])
         if key == "paths":
             net = element_names(program.lines[layer.net].name, program.lines[layer.net].shape)
-            terms = [f"d{E}/d{z} * {w}" for z, w in zip(net, column, strict=True)]
-            return " + ".join(terms) if short and all(net) else f"d{E}/d{self['net']} times {self['W']}"
+            if not short or not all(net):
+                return f"d{E}/d{self['net']} times {self['W']}"
+            return " + ".join(f"d{E}/d{z} * {w}" for z, w in zip(net, column, strict=True))
         return "this"
+
+    def _element(self, line: int) -> str:
+        """The neuron that a variant is about."""
+        k, of = self["k"], self.layer.program.lines[line]
+        if isinstance(k, str):
+            return k
+        names = element_names(of.name, of.shape)
+        return names[k] or str(k + 1) if len(self.layer.X) == 1 else f"number {k + 1} of {self.layer.program.names[line]}"
 
 
 def _in_values(anatomy: Anatomy, previous: Mapping[str, Any]) -> Iterator[Planted]:
@@ -549,6 +574,20 @@ def _in_values(anatomy: Anatomy, previous: Mapping[str, Any]) -> Iterator[Plante
     if previous:
         known = {program.place(name): np.asarray(value, dtype=float) for name, value in previous.items()}
         yield Planted((stale.name,), tuple(previous), stale.says.format(k=_list(list(previous))), values=program.replay(known))
+    written = {line for layer in anatomy.layers for line in (layer.net, layer.out)}
+
+    def run(line: Line, operands: Sequence[Any], k: int) -> Any:
+        assert line.rule is not None
+        value = line.rule.function(*operands, **(line.params or {}))
+        return np.round(value, k) if line.index in written else value
+
     for k in (6, 5, 4, 3, 2, 1):
-        values = program.replay({}, lambda line, xs, k=k: np.round(line.rule.function(*xs, **(line.params or {})), k))  # type: ignore[misc]
-        yield Planted((rounded.name,), (), rounded.says.format(k=k), values=values)
+        with np.errstate(all="ignore"):
+            values = program.replay({}, partial(run, k=k))
+        edges: dict[Edge, Callable[[Any], Any]] = {}
+        for layer in anatomy.layers:  # what was written out is not recorded as it is rounded
+            if layer.activation is not None and len(layer.activation.edges) > 1:
+                first, *rest = layer.activation.edges
+                slope = layer.activation.slope.of_a(values[layer.out])
+                edges |= {first: partial(np.multiply, slope), **dict.fromkeys(rest, np.asarray)}
+        yield Planted((rounded.name,), (), rounded.says.format(k=k), edges, values=values)

@@ -214,9 +214,9 @@ CATALOGUE: tuple[Mistake, ...] = (
     Mistake("updated weights", "The weights {W} were updated before they carried the error back to {x} (learning rate {k:g})",
             r"\left(W - \eta \frac{\partial E}{\partial W}\right)^T \delta",
             {"back": lambda L, g, k: g @ (L.W - k * (g.T @ L.X))}, _rates, source=f"the listing of {DOC2}"),
-    Mistake("one path only", "Only one path was followed back to {x}, that through neuron {k}; "
+    Mistake("one path only", "Only one path was followed back to {x}, that through {neuron}; "
             "d{E}/d{first} is {paths}", r"w_{kj} \delta_k", {"back": lambda L, g, k: g[:, [k]] @ L.W[[k]]}, _paths),
-    Mistake("one path forgotten", "One path back to {x} was forgotten, that through neuron {k}", r"\sum_{i \ne k} w_{ij} \delta_i",
+    Mistake("one path forgotten", "One path back to {x} was forgotten, that through {neuron}", r"\sum_{i \ne k} w_{ij} \delta_i",
             {"back": lambda L, g, k: g @ L.W - g[:, [k]] @ L.W[[k]] if len(L.W) > 2 else None}, _paths),
     Mistake("mean over paths", "The mean over the paths back to {x} was taken in place of their sum",
             r"\frac{1}{m} W^T \delta", {"back": lambda L, g, k: g @ L.W / len(L.W) if len(L.W) > 1 else None}),
@@ -244,12 +244,11 @@ CATALOGUE: tuple[Mistake, ...] = (
     Mistake("Hadamard for outer product", "An elementwise product of delta and {x} stands for the outer product ({k})",
             r"\delta \odot x", {"weights": _hadamard_outer}, lambda L, lr: ("a vector", "in every row")),
     Mistake("batch not summed", "The sum over the batch is missing in d{E}/d{W}, d{E}/d{b}", r"\delta_s x_s^T",
-            {"weights": lambda L, g, k: _unsummed(L, g[:, :, None] * L.X[:, None, :], k), "bias": _unsummed},
-            _samples),
+            {"weights": lambda L, g, k: _unsummed(L, g[:, :, None] * L.X[:, None, :], k), "bias": _unsummed}, _samples),
     # -- the bias --
     Mistake("bias forgotten", "The bias was forgotten: d{E}/d{b} is not zero", "0",
             {"bias": lambda L, g, k: np.zeros(L.bias_shape)}),
-    Mistake("bias times input", "The bias {b} was given the factor {k}; a bias is a weight whose input is 1", r"\delta \, x",
+    Mistake("bias times input", "The gradient of the bias {b} was multiplied by {input}; a bias is a weight whose input is 1", r"\delta \, x",
             {"bias": _times_input}, lambda L, lr: ("the inputs", "its own output", *range(min(L.X.shape[1], MANY)))),
     Mistake("shared bias not summed", "The bias {b} is shared by the layer's neurons, so d{E}/d{b} is the sum of their deltas", r"\delta_k",
             {"bias": _shared}, lambda L, lr: (None, *range(L.W.shape[0]))),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -30,27 +29,39 @@ def products(anatomy: Anatomy, claims: Sequence[Any], chance: float) -> Iterator
     """Products of up to three quantities that equal claim / right in all claims; none that might well do so by chance."""
     right, value, tolerance = (np.concatenate([np.ravel(x) for x in xs]) for xs in (
         [c.right for c in claims], [c.value for c in claims], [np.broadcast_to(c.tolerance, c.value.shape) for c in claims]))  # fmt: skip
-    if not np.all(right) or not np.all(value) or np.any(tolerance > 0.1 * np.abs(value)):
+    told = (right != 0) & (value != 0)
+    if np.any((right != 0) != (value != 0)) or not np.any(told) or np.any(tolerance[told] > 0.1 * np.abs(value[told])):
         return
+    right, value, tolerance = right[told], value[told], tolerance[told]
     logs, width = np.log(np.abs(value / right)), np.maximum(tolerance / np.abs(value), 1e-9)
     sign = np.sign(value / right)
     if np.any(sign != sign[0]):
         return
     minus = "-" if sign[0] < 0 else ""
     pool = _quantities(anatomy, claims)
-    terms = [(name, p, p * q) for name, q in pool.items() for p in POWERS]
+    terms = [(name, p, p * q[told]) for name, q in pool.items() for p in POWERS]
     tried = 0
     for size in range(1, MOST + 1):
         tried += len(terms) ** size
         if tried * float(np.prod(np.minimum(width, 1.0))) > chance:
             return
-        found = False
-        for chosen in itertools.islice(itertools.combinations(terms, size), 300_000):
-            if np.all(np.abs(sum(t[2] for t in chosen) - logs) <= width) and len({t[0] for t in chosen}) == size:
-                found = True
-                yield minus + _written(chosen)
-        if found:
+        fitting = list(_fitting([term[2] for term in terms], size, logs, width))
+        yield from (minus + _written([terms[i] for i in chosen]) for chosen in fitting if len({terms[i][0] for i in chosen}) == size)
+        if fitting:
             return
+
+
+def _fitting(terms: Sequence[Array], size: int, logs: Array, width: Array) -> Iterator[tuple[int, ...]]:
+    """Which terms add up to the logarithms: all sums at the first number at once, then those few at the others."""
+    first = np.array([term[0] for term in terms])
+    with np.errstate(invalid="ignore"):
+        sums = first
+        for _ in range(size - 1):
+            sums = sums[..., None] + first
+        near = np.argwhere(np.abs(sums - logs[0]) <= width[0])
+        for chosen in near[np.all(np.diff(near, axis=1) > 0, axis=1)]:
+            if np.all(np.abs(sum(terms[i] for i in chosen) - logs) <= width):
+                yield tuple(map(int, chosen))
 
 
 def _written(chosen: Sequence[tuple[str, int, Any]]) -> str:
@@ -66,7 +77,7 @@ def _quantities(anatomy: Anatomy, claims: Sequence[Any]) -> dict[str, Array]:
     shared = [name for name in each[0] if all(name in e for e in each)] if each else []
     with np.errstate(all="ignore"):
         logs = {name: np.log(np.abs(np.concatenate([e[name] for e in each]))) for name in shared}
-    return {name: log for name, log in list(logs.items())[:POOL] if np.all(np.isfinite(log)) and np.any(np.abs(log) > 1e-6)}
+    return {name: log for name, log in list(logs.items())[:POOL] if np.any(np.abs(log) > 1e-6)}
 
 
 def _at(anatomy: Anatomy, c: Any) -> dict[str, Array]:
