@@ -124,7 +124,9 @@ def test_values_of_names_gradients_and_deltas():
     np.testing.assert_allclose(value(r"\frac{\partial out_o}{\partial net_o}"), value(r"out_o \odot (1 - out_o)"))
     np.testing.assert_allclose(value(r"\frac{\partial (w_5^2 out_{h1})}{\partial w_5}"), value("2 w_5 out_h1"), rtol=1e-8)
     np.testing.assert_allclose(value(r"\sigma'(net_o)"), value("out_o * (1 - out_o)"))
+    np.testing.assert_allclose(value(r"\frac{\partial \sigma(net_o)}{\partial net_o}"), value("out_o * (1 - out_o)"), rtol=1e-7)
     assert value(r"w_5 - \eta") == pytest.approx(-0.1)
+    assert value("d^{(1)} + c^{(1)}", {"d": 2.0, "d_1": 3.0, "c_1": 4.0}) == 6.0  # a count; where there is no c, a layer
 
 
 def test_aliases_are_names_functions_numbers_or_formulas():

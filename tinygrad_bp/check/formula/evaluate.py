@@ -20,7 +20,7 @@ import numpy as np
 from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.functions import Written
 from tinygrad_bp.check.formula.parser import Formula
-from tinygrad_bp.check.formula.scope import Location, Scope
+from tinygrad_bp.check.formula.scope import Location, Scope, diagonal
 from tinygrad_bp.errors import FormulaError, NameLookupError, TinygradError
 from tinygrad_bp.expression import Expression
 from tinygrad_bp.rule import RULES
@@ -220,7 +220,8 @@ class _Evaluator:
                 sides.append(self.run(upper).array)
                 del self.scope.overrides[place]
             columns.append((sides[0] - sides[1]) / (2 * h))
-        return np.moveaxis(np.array(columns).reshape(at.shape + columns[0].shape), range(at.ndim), range(-at.ndim, 0))
+        result = np.moveaxis(np.array(columns).reshape(at.shape + columns[0].shape), range(at.ndim), range(-at.ndim, 0))
+        return diagonal(result, columns[0].shape, at.shape)
 
     def total(self, x: Expression) -> Value:
         """A sum over an index, by its bounds or as far as the names go; without an index over all elements."""

@@ -44,10 +44,14 @@ def readings(name: str) -> Iterator[str]:
     base, subscript, index = parts(name)
     timeless = "" if subscript.split("+")[0] in ("t", "k") else subscript  # W_{t+1}^{o}
     for sub in dict.fromkeys((subscript, timeless)):
+        counts = index.startswith("(")  # v^{(1)} is v if there is a v, and v1 only else
+        if counts:
+            yield key(joined(base, sub))
         if index:
             yield key(joined(base, sub) + index)
             yield key(base + index + sub)
-        yield key(joined(base, sub))
+        if not counts:
+            yield key(joined(base, sub))
 
 
 def with_index(name: str, letter: str, value: str) -> str:

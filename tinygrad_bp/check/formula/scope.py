@@ -221,11 +221,7 @@ class Scope:
         rows = [self.row(place, element, below) for element in elements]
         if index is not None:
             return rows[0]
-        result = np.array(rows).reshape(*shape, *rows[0].shape)
-        square = result.reshape(len(rows), -1)
-        if shape and shape == rows[0].shape and np.array_equal(square, np.diag(np.diag(square))):
-            return np.diag(square).reshape(shape)
-        return result
+        return diagonal(np.array(rows).reshape(*shape, *rows[0].shape), shape, rows[0].shape)
 
     def row(self, place: int, element: tuple[int, ...], below: Location) -> Array:
         assert self.program is not None
@@ -234,3 +230,11 @@ class Scope:
         found = self.program.reverse(self.program.values, {place: seed}, fit=lambda g, line, user: sum_to(g, line.shape))
         lower = found.get(below[0], np.zeros(self.program.lines[below[0]].shape))
         return np.asarray(lower if below[1] is None else lower[below[1]])
+
+
+def diagonal(jacobian: Array, upper: tuple[int, ...], lower: tuple[int, ...]) -> Array:
+    """The derivatives element by element, where each element depends on its own alone."""
+    if not upper or upper != lower:
+        return jacobian
+    square = jacobian.reshape(int(np.prod(upper)), -1)
+    return np.diag(square).reshape(upper) if np.array_equal(square, np.diag(np.diag(square))) else jacobian
