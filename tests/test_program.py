@@ -12,6 +12,7 @@ from tinygrad_bp import Tensor, grad, sigmoid
 from tinygrad_bp.engine import pull
 from tinygrad_bp.errors import GraphError, InPlaceError, NameLookupError, ShapeError
 from tinygrad_bp.program import Program, element_names
+from tinygrad_bp.rules import affine
 
 
 def leaf(x: Any, name: str | None = None) -> Tensor:
@@ -80,6 +81,13 @@ def test_partials_with_axes_over_unnamed_arrays() -> None:
         y = f(np.square(w) * 2).named("y")
         p = Program.of(y)
         assert p.partials(p.place("y"))[p.place("w")].names()
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2,)])
+def test_partials_of_a_layer_with_any_bias(shape: tuple[int, ...]) -> None:
+    x, w, b = leaf(np.ones((4, 3)), "x"), leaf(np.ones((2, 3)), "w"), leaf(np.ones(shape), "b")
+    p = Program.of(affine(x, w, b).named("net"))
+    assert p.partials(p.place("net")).keys() == {p.place("x"), p.place("w"), p.place("b")}
 
 
 def test_names_are_unique_and_found() -> None:
