@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_bp import Program
 from tinygrad_bp.check.anatomy import Anatomy
-from tinygrad_bp.check.diagnosis import plants
+from tinygrad_bp.check.diagnosis import arrived, plants
 from tinygrad_bp.check.mistakes import CATALOGUE, FACTORS, OTHERS, RIGHT, Mistake
 from tinygrad_bp.program import element_names
 from tinygrad_bp.worked import step_by_step
@@ -32,7 +32,7 @@ def numbers() -> dict[str, str]:
     everything = set(range(len(program)))
     found: dict[str, str] = {}
     for planted in plants(Anatomy.of(program), step_by_step.LR, PREVIOUS):
-        run = planted.run(program, everything)
+        run = planted.run(program, arrived(program, planted.first), everything)
         if planted.mistakes[0] not in found and run is not None and (text := changed(program, run)):
             found[planted.mistakes[0]] = text
     return found

@@ -147,7 +147,8 @@ class Anatomy:
         found = [_layer(program, line, users, values or program.values) for line in program.lines if line.rule is not None]
         layers = [layer for layer in found if layer is not None]
         sums = {layer.activation.out: layer.Z for layer in layers if layer.activation}
-        return cls(program, tuple(replace(layer, number=i, count=len(layers), below=sums.get(layer.x)) for i, layer in enumerate(layers, 1)))
+        placed = [replace(layer, number=i, count=len(layers), below=sums.get(layer.x)) for i, layer in enumerate(layers, 1)]
+        return cls(program, tuple(placed))
 
     @cached_property
     def words(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import textwrap
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -122,8 +122,16 @@ class Planted:
         both_values = self.values is not None and other.values is not None
         return both_values or bool(self.edges.keys() & other.edges.keys() or self.nodes.keys() & other.nodes.keys())
 
-    def run(self, program: Program, needed: Container[int]) -> dict[int, Any] | None:
-        """The backward pass with it: line -> derivative, for lines that are needed; ``None`` where shapes no longer fit."""
+    @property
+    def first(self) -> int | None:
+        """The line nearest the loss that it concerns; ``None`` if all are."""
+        return None if self.values is not None else max([line for line, _ in self.edges] + list(self.nodes))
+
+    def run(self, program: Program, seeds: Mapping[int, Any], needed: Container[int]) -> dict[int, Any] | None:
+        """The backward pass with it: line -> derivative, for lines that are needed; ``None`` where shapes no longer fit.
+
+        ``seeds``: what has arrived before the first of its lines passes anything on.
+        """
         values = program.values if self.values is None else self.values
 
         def derivative(line: Line, i: int, g: Any, operands: Sequence[Any], result: Any) -> Any:
@@ -136,12 +144,21 @@ class Planted:
             gx = np.asarray(line.rule.derivative(i, g, operands, result, line.params))
             return sum_to(gx, program.lines[line.operands[i]].shape)
 
-        seed = {program.output.index: np.ones_like(program.output.value)}
         try:
             with np.errstate(all="ignore"):
-                return program.reverse(values, seed, derivative=derivative) | dict(self.nodes)
+                return dict(program.gradients) | program.reverse(values, seeds, derivative=derivative) | dict(self.nodes)
         except (ValueError, IndexError, TypeError):
             return None
+
+
+def arrived(program: Program, first: int | None) -> dict[int, Any]:
+    """The derivatives that lines up to ``first`` have got from those after it; for ``None`` that of the output."""
+    if first is None:
+        return {program.output.index: np.ones_like(program.output.value)}
+    seed = {program.output.index: np.ones_like(program.output.value)}
+    above = replace(program, lines=tuple(replace(line, rule=None) if line.index <= first else line for line in program.lines))
+    found = above.reverse(program.values, seed, fit=lambda g, line, user: sum_to(np.asarray(g), line.shape))
+    return {line: g for line, g in found.items() if line <= first}
 
 
 def diagnose(
@@ -194,7 +211,7 @@ class _Search:
         self.claims = [_claim(program, name, value, tolerances.get(name), lr, scale) for name, value in claims.items()]
         self.wrong = [c for c in self.claims if not c.ok]
         self.sound = [c for c in self.claims if c.ok]
-        self.anatomy = Anatomy.of(program)
+        self.anatomy, self.seeds = Anatomy.of(program), dict[int | None, dict[int, Any]]()
 
     @cached_property
     def needed(self) -> set[int]:
@@ -204,6 +221,11 @@ class _Search:
             if needed & set(line.operands):
                 needed.add(line.index)
         return needed
+
+    def _run(self, p: Planted) -> dict[int, Any] | None:
+        if p.first not in self.seeds:
+            self.seeds[p.first] = arrived(self.program, p.first)
+        return p.run(self.program, self.seeds[p.first], self.needed)
 
     def diagnosis(self) -> Diagnosis:
         names = tuple(c.name for c in self.wrong)
@@ -223,7 +245,7 @@ class _Search:
         lines = self.program.lines
         every = plants(self.anatomy, self.lr, self.previous)
         felt = (p for p in every if p.nodes or p.values or any(lines[line].operands[i] in self.needed for line, i in p.edges))
-        runs = ((p, p.run(self.program, self.needed)) for p in felt)
+        runs = ((p, self._run(p)) for p in felt)
         return [(p, run) for p, run in runs if run is not None]
 
     def _alone(self) -> Iterator[Candidate]:
@@ -247,9 +269,10 @@ class _Search:
         return lambda c: c.line not in run or c.fits(run[c.line])
 
     def _last_digit(self) -> Iterator[Candidate]:
-        written = [c for c in self.wrong if c.value.shape == c.right.shape and np.all(c.tolerance > 1e-6 * np.abs(c.right))]
-        off = [c for c in written if np.all(np.abs(c.value - c.right) <= 3.01 * c.tolerance)]  # half a unit is right
-        if off == self.wrong and all(np.all(np.abs(c.right) > 20 * c.tolerance) for c in off):
+        same = [c for c in self.wrong if c.value.shape == c.right.shape]
+        off = [c for c in same if np.all(np.abs(c.value - c.right) <= 3.01 * c.tolerance)]  # half a unit is right
+        told = [np.all((np.abs(c.right) > 20 * c.tolerance) | (np.abs(c.value - c.right) <= c.tolerance)) for c in off]
+        if off == self.wrong and all(told):
             yield _candidate(_said(OTHER["last digit"].name, self.wrong, OTHER["last digit"].says), self.wrong)
 
     def _factors(self) -> Iterator[Candidate]:
@@ -300,7 +323,7 @@ class _Search:
         pairs = ((p, q) for i, q in enumerate(plain) for p in plain[:i] if not p.meets(q))
         for p, q in itertools.islice(pairs, PAIRS):
             both = p + q
-            result = both.run(self.program, self.needed)
+            result = self._run(both)
             if result is not None and self._explained(result) == self.wrong and all(map(self._kept(result), self.sound)):
                 yield _candidate(both, self.wrong)
                 return
@@ -336,12 +359,18 @@ class _Search:
         """A multiple of the weight itself, added to its gradient."""
         if any(c.value.shape != c.right.shape for c in self.wrong):
             return
-        values = [self.program.lines[c.line].value if c.index is None else self.program.lines[c.line].value[c.index] for c in self.wrong]
-        w, extra = (np.concatenate([np.ravel(x) for x in xs]) for xs in (values, [c.value - c.right for c in self.wrong]))
-        c = float(w @ extra) / float(w @ w) if np.any(w) else 0.0
-        if len(w) > 2 and c and all(_near(x, x.right + c * v) for x, v in zip(self.wrong, values, strict=True)):
+        values = [c.part(self.program.lines[c.line].value) for c in self.wrong]
+        each = [
+            (np.ravel(w), np.ravel(x.value - x.right), np.ravel(x.tolerance + 0 * x.value)) for x, w in zip(self.wrong, values, strict=True)
+        ]
+        w, extra, off = map(np.concatenate, zip(*each, strict=True))
+        if len(w) < 3 or not np.all(w):
+            return
+        low, high = np.max((extra - np.sign(w) * off) / w), np.min((extra + np.sign(w) * off) / w)
+        if low <= high < low + 0.01 * abs(low):
+            c = float(low + high) / 2
             mistake = OTHER["weight decay for momentum"]
-            yield _candidate(_said(mistake.name, self.wrong, mistake.says.format(c=c)), self.wrong)
+            yield _candidate(_said(mistake.name, self.wrong, mistake.says.format(c=float(f"{c:.4g}"))), self.wrong)
 
     def _quantities(self) -> Iterator[Candidate]:
         """The ratio of claim to gradient as a product of quantities of the graph."""
@@ -397,10 +426,12 @@ def _permuted(a: Array, b: Array, tolerance: Any) -> bool:
 def _off(c: Claim) -> str:
     if c.value.shape != c.right.shape:
         return f": its shape is {c.right.shape}, and the claim's is {c.value.shape}"
+    if not np.all(np.isfinite(c.value)):
+        return ": the claim is not a finite number"
     with np.errstate(all="ignore"):
         ratios = np.ravel(c.value / c.right)
     if np.ptp(ratios) <= 1e-3 * abs(ratios[0]):
-        return f": claim / right = {ratios[0]:.6g}"
+        return f": claim / right = {ratios[0]:.10g}"
     worst = int(np.argmax(np.abs(c.value - c.right)))
     return f": claim / right is between {np.min(ratios):.4g} and {np.max(ratios):.4g}, and {ratios[worst]:.4g} where it is most off"
 
@@ -475,7 +506,7 @@ def _at(layer: Layer, mistake: Mistake, k: Any) -> Iterator[Planted]:
     """A mistake at one layer: at all its parts, and at each alone."""
     edges = [e for part, f in mistake.formulas.items() if (e := _edges(layer, part, f, k))]
     words = _Words(layer, k)
-    for chosen in ([*edges, {**edges[0], **edges[-1]}] if len(edges) > 1 else edges):
+    for chosen in [*edges, {**edges[0], **edges[-1]}] if len(edges) > 1 else edges:
         place = layer.program.names[layer.program.lines[max(chosen)[0]].operands[max(chosen)[1]]]
         yield Planted((mistake.name,), (place,), mistake.says.format_map(words), chosen)
 

@@ -38,6 +38,7 @@ RIGHT = {
     "entries": r"\frac{\partial E}{\partial w_{ij}}",
 }
 COMMON_LR = (0.5, 0.1, 0.01, 1.0, 0.05, 0.2, 0.25, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 0.001)
+LARGE = 1_000_000  # numbers, which the gradients of each sample would take
 MANY = 60  # variants of one mistake at one place
 
 
@@ -84,7 +85,7 @@ def _paths(L: Layer, lr: float | None) -> Iterable[int]:
 
 
 def _samples(L: Layer, lr: float | None) -> Iterable[Any]:
-    return (None, 0, -1) if len(L.X) > 1 else ()
+    return (None, 0, -1) if len(L.X) > 1 and L.X.size * L.W.shape[0] < LARGE else ()
 
 
 def _rates(L: Layer, lr: float | None) -> Iterable[float]:
@@ -163,7 +164,7 @@ def _with_error(f: Callable[[Array, Array], Array]) -> Formula:
     return formula
 
 
-DOC1, DOC2, DOC4 = "BP算法讲解", "反向传播—BP", "BP神经网络权重更新及推导"
+DOC1, DOC2 = "BP算法讲解", "反向传播—BP"
 
 CATALOGUE: tuple[Mistake, ...] = (
     # -- the loss: at the output, and so in everything below --
@@ -225,14 +226,15 @@ CATALOGUE: tuple[Mistake, ...] = (
     Mistake("Hadamard for matrix product", "An elementwise product with {W} ({k}) stands where the matrix product belongs",
             r"W^T \odot \delta", {"back": _hadamard}, lambda L, lr: ("the diagonal alone", "not summed")),
     Mistake("minus for times at the weights", "Minus stands where times belongs: {W} - delta", r"\sum_k (w_{kj} - \delta_k)",
-            {"back": lambda L, g, k: _wide(np.sum(L.W, axis=0), L.X) - np.sum(g, axis=1, keepdims=True)}),
+            {"back": lambda L, g, k: _wide(np.sum(L.W, axis=0), L.X) - np.sum(g, axis=1, keepdims=True)},
+            source=f"{DOC1}, (3-23)"),
     Mistake("weights exchanged", "Two weights of {W} changed places on the way back to {x}: {exchanged}", r"w_{kj} \leftrightarrow w_{jk}",
             {"back": lambda L, g, k: g @ _exchanged(L.W, k)}, _exchanges),
     # -- the weights --
     Mistake("outer product transposed", "The outer product for d{E}/d{W} is transposed", r"x \, \delta^T",
             {"weights": lambda L, g, k: (g.T @ L.X).T}),
     Mistake("minus for times", "Minus stands where times belongs in d{E}/d{W}: {x} - delta for {x} * delta", r"v - \delta",
-            {"weights": lambda L, g, k: k * (np.sum(L.X, axis=0) - np.sum(g, axis=0)[:, None])}, lambda L, lr: (1, -1), DOC1),
+            {"weights": lambda L, g, k: k * (np.sum(L.X, axis=0) - np.sum(g, axis=0)[:, None])}, lambda L, lr: (1, -1)),
     Mistake("weight for output", "The weights {W} stand in d{E}/d{W} where {x} belongs", r"\delta_k w_{kj}",
             {"weights": lambda L, g, k: np.sum(g, axis=0)[:, None] * L.W}),
     Mistake("input left out", "The input {x} is missing in d{E}/d{W}: delta alone stands there", r"\delta",
@@ -248,8 +250,8 @@ CATALOGUE: tuple[Mistake, ...] = (
     # -- the bias --
     Mistake("bias forgotten", "The bias was forgotten: d{E}/d{b} is not zero", "0",
             {"bias": lambda L, g, k: np.zeros(L.bias_shape)}),
-    Mistake("bias times input", "The gradient of the bias {b} was multiplied by {input}; a bias is a weight whose input is 1", r"\delta \, x",
-            {"bias": _times_input}, lambda L, lr: ("the inputs", "its own output", *range(min(L.X.shape[1], MANY)))),
+    Mistake("bias times input", "The gradient of the bias {b} was multiplied by {input}; a bias is a weight whose input is 1",
+            r"\delta \, x", {"bias": _times_input}, lambda L, lr: ("the inputs", "its own output", *range(min(L.X.shape[1], MANY)))),
     Mistake("shared bias not summed", "The bias {b} is shared by the layer's neurons, so d{E}/d{b} is the sum of their deltas", r"\delta_k",
             {"bias": _shared}, lambda L, lr: (None, *range(L.W.shape[0]))),
     Mistake("shared bias averaged", "The bias {b} is shared: the mean of the deltas was taken in place of their sum",
@@ -307,6 +309,6 @@ OTHERS: tuple[Mistake, ...] = (
     Mistake("stale values", "Values of the previous step were used: {k}", r"w_{t-1}", {"values": lambda L, g, k: None}),
     Mistake("weight decay for momentum", "A multiple of the weight itself, {c:g} times, was added, which is weight decay; "
             "momentum adds a multiple of the previous change", r"\frac{\partial E}{\partial w} + \mu w",
-            {"update": lambda L, g, k: None}, source=DOC1),
+            {"update": lambda L, g, k: None}, source=f"{DOC1}, its rule for momentum"),
     Mistake("missing or doubled factor", "Claim / right = {k}", r"\prod q^{\pm 1}"),
 )  # fmt: skip
