@@ -410,7 +410,14 @@ def _latex(x: Expression, show: Show) -> tuple[str, float]:
         return f"{_brackets(parts[0], ATOM)}^{{{parts[1][0]}}}", 4
     if x.function in INFIX:
         sign, level = INFIX[x.function]
-        sign = {"*": r"\odot" if all(map(_is_array, x.operands)) else r"\cdot", "@": "", "==": "=", "!=": r"\ne", ">=": r"\ge", "<=": r"\le"}.get(sign, sign)
+        sign = {
+            "*": r"\odot" if all(map(_is_array, x.operands)) else r"\cdot",
+            "@": "",
+            "==": "=",
+            "!=": r"\ne",
+            ">=": r"\ge",
+            "<=": r"\le",
+        }.get(sign, sign)
         left, right = _least(x.function, *parts)
         return f"{_brackets(parts[0], left)} {sign} {_brackets(parts[1], right)}", level
     if x.function is np.negative:
