@@ -19,12 +19,12 @@ NETWORK = """\
 input x [x1 x2] = [0.5, -1.0]
 W [w1 w2; w3 w4] = [[0.2, 0.4], [-0.6, 0.8]]
 b = 0.1
-v [v1 v2] = [0.7, -0.3]
+V [v1 v2] = [[0.7, -0.3]]
 target t = 0.25
 z = W @ x + b      # into the hidden neurons
 h = sigmoid(z)
-y = sum(v * h)
-E = (y - t)^2 / 2
+o [y] = V @ h
+E = sum((o - t)^2) / 2
 eta = 0.5
 ```
 """
@@ -47,3 +47,239 @@ def test_the_example_note_has_the_documents_slips_and_no_other():
     ]  # fmt: skip
     assert "The sign is flipped in dE_total/dw5." in str(report)
     assert "not read" not in {f.verdict for e in report for f in e.found}
+
+
+# -- what a formula claims -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    (r"$z_1 = w_1 x_1 + w_2 x_2 + b = -0.2$", ["agrees", "agrees"]),
+    (r"$z_1 = w_1 x_1 - w_2 x_2 + b = 0.6$", ["differs", "agrees"]),  # the second link follows from the first
+    (r"$z_1 = w_1 x_1 + w_2 x_2 + b = -0.3$", ["agrees", "differs"]),
+    (r"$y = 0.23$", ["agrees"]),
+    (r"$y = 0.18$", ["differs"]),
+    (r"$\frac{\partial E}{\partial v_1} = (y - t) h_1$", ["agrees"]),
+    (r"$\frac{\partial E}{\partial v_1} = (y - t) v_1$", ["differs"]),
+    (r"$\delta_{z1} = 1$", ["defines"]),
+    (r"$\delta_1 = (y - t) v_1 h_1 (1 - h_1)$", ["agrees"]),
+    (r"$v_1^+ = v_1 - \eta (y - t) h_1$", ["agrees"]),
+    (r"$v_1^+ = v_1 + \eta (y - t) h_1$", ["differs"]),
+    (r"$\nabla W = \delta \cdot x^T$", ["not read"]),  # no delta without an index
+    (r"$w_9 + 1 = 2$", ["not read"]),
+    (r"$\sigma'(q) = \sigma(q) (1 - \sigma(q))$", ["agrees"]),
+    (r"$\sigma'(q) = q (1 - q)$", ["differs"]),
+    (r"$h_1$ and $V$", ["no claim", "no claim"]),
+    (r"$s = 2 t$, so $4 s = 2.0$ and $s = 0.6$", ["defines", "agrees", "differs"]),
+    (r"$a = 1 \Rightarrow 2 a = 3 \tag{7}$", ["defines", "differs"]),
+    (r"$0.74136507 * 0.186815602 * 0.593269992 = 0.082167041$", ["agrees"]),
+    (r"$0.74136507 * 0.186815602 * 0.593269992 = 0.082176041$", ["differs"]),
+])  # fmt: skip
+def test_each_equality_has_its_verdict(text, expected):
+    assert verdicts(text) == expected
+
+
+def test_numbers_are_checked_where_no_network_is_declared():
+    assert found("\n$\\frac{\\partial E}{\\partial w_5} = 0.5 \\cdot 0.3 = 0.15$ and $2 + 2 = 5$\n") == [
+        (2, "defines"), (2, "agrees"), (2, "differs"),
+    ]  # fmt: skip
+
+
+def test_each_network_has_names_of_its_own():
+    note = "```network\na = 2\n```\n$a = 2$\n```network\na = 3\n```\n$a = 2$, $3 = a$\n"
+    assert found(note) == [(4, "agrees"), (8, "differs"), (8, "agrees")]
+
+
+def test_one_mistake_explains_several_claims_and_is_said_once():
+    text = "$\\frac{\\partial E}{\\partial w_1} = (y - t) v_1 x_1$ $\\frac{\\partial E}{\\partial w_2} = (y - t) v_1 x_2$\n"
+    text += "# Next\n$\\frac{\\partial E}{\\partial w_3} = (y - t) v_2 x_1$\n"
+    (note,) = tg.check.notes(NETWORK + text).notes
+    (diagnosis,) = note.diagnoses.values()
+    assert diagnosis.mistake == "sigma' missing"
+
+
+def test_lines_of_an_environment_have_their_own_lines_and_do_not_hide_each_other():
+    text = "$$\n\\begin{aligned}\nz_1 &= -0.2 \\\\\nz_2 &= \\foo \\\\[2pt]\nh_1 &= 0.55\n\\end{aligned}\n$$"
+    start = NETWORK.count("\n") + 1
+    assert found(NETWORK + text + "\n") == [(start + 2, "agrees"), (start + 3, "not read"), (start + 4, "differs")]
+
+
+# -- Markdown --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("$1 = 1$ costs $5 and $6.", ["1 = 1"]),
+    ("`$1 = 1$` ``a ` $2$`` $3$", ["3"]),
+    ("```python\n$1$\n```\n~~~math\n2 = 2\n~~~\n````math\n3\n````", ["2 = 2\n", "3\n"]),
+    ("<!-- $1$ --> \\$2\\$ $`3`$ $$\n4\n$$", ["3", "\n4\n"]),
+    ("> $$\n> 1 = 1\n> $$\n> ```math\n> 2\n> ```", ["\n  1 = 1\n  ", "  2\n"]),
+    ("$ 1 $ and $a\nb$", [" 1 ", "a\nb"]),
+    ("$x \\$ 1$", ["x \\$ 1"]),
+])  # fmt: skip
+def test_where_mathematics_stands(text, expected):
+    found = list(pieces(text))
+    assert [p.text for p in found if p.kind == "formula"] == expected
+    assert [p.kind for p in found if p.kind == "unclosed"] == []
+    assert all(text[p.start :].startswith(p.text) for p in found if p.kind == "formula" and ">" not in text)
+
+
+@pytest.mark.parametrize("text", ["a $x = 1\n\n$2 = 2$", "a $$x = 1\n\n$2 = 2$", "$2 = 2$\n\n$$ a", "$2 = 2$\n```math\n1 = 1"])
+def test_what_is_not_closed_is_said_and_hides_nothing_else(text):
+    assert sorted(verdict for _, verdict in found(text + "\n")) == ["agrees", "not read"]
+
+
+def test_a_formula_is_left_out_where_the_note_says_why():
+    report = tg.check.notes("<!-- not checked: a joke -->\n$1 = 2$ $2 = 2$\n")
+    assert [e.verdict for e in report] == ["left out", "agrees"]
+    assert report.ok
+    assert "a joke" in str(report)
+
+
+def test_line_ends_and_byte_order_marks_make_no_difference(tmp_path):
+    for data in (b"\xef\xbb\xbfa\r\n$1 = 2$\r\n", b"a\r$1 = 2$\r", b"a\n$1 = 2$"):
+        (tmp_path / "note.md").write_bytes(data)
+        (entry,) = tg.check.notes(tmp_path / "note.md")
+        assert [(f.line, f.verdict) for f in entry.found] == [(2, "differs")]
+
+
+# -- declaring a network ---------------------------------------------------------------------------------------------------
+
+
+def declared(body: str) -> tg.Program:
+    (entry,) = (e for e in tg.check.notes(f"```network\n{body}\n```\n") if e.verdict == "network")
+    return entry.program
+
+
+@pytest.mark.parametrize(("formula", "value"), [
+    ("sum(W @ x)", 14.0), ("sum(W x)", 14.0), ("x^T x", 5.0), (r"x \cdot x", 5.0), ("x1 x2 + W[1, 0]", 5.0), ("(x1 + x2)^2 / 2", 4.5),
+    (r"\sum_{i=1}^{2} x_i^2", 5.0), ("sum([x1, x2 * x2])", 5.0), (r"\frac{1}{1 + e^{-x_1 + 1}}", 0.5), ("sum(W.T @ x)", 15.0),
+    ("sum(x * [3, 4])", 11.0), ("log(exp(x1))", 1.0), (r"\frac12 \sum (x - 1)^2", 0.5),
+])  # fmt: skip
+def test_formulas_of_a_network_are_recorded(formula, value):
+    program = declared(f"x = [1, 2]\nW = [[1, 2], [3, 3]]  # weights\nE = {formula}")
+    assert float(program.output.value) == pytest.approx(value)
+    assert program.gradients[program.place("x")].shape == (2,)
+
+
+def test_the_parts_of_a_declaration():
+    note = NETWORK.replace("eta = 0.5", "eta = 0.5\nalias \\hat{y} = y, f = sigmoid\nloss E\nextra = [7, 8]")
+    report = tg.check.notes(note + r"$\hat{y} = y$ $f'(0) = 0.25$ $extra_2 = 8$ $\eta = 0.5$" + "\n")
+    assert [f.verdict for e in report for f in e.found] == ["declared", *["agrees"] * 4]
+
+
+def test_a_matrix_may_take_several_lines():
+    assert declared("W = [[1, 2], # first\n     [3, 4]]\nE = sum(W)").output.value == 10
+
+
+@pytest.mark.parametrize(("body", "place", "message"), [
+    ("a = q", "2:5", "no tensor is named 'q'"),
+    ("a = (1", "2:7", "expected '\\)'"),
+    ("a = 1\na = 2", "3:1", "declared twice, first in line 2"),
+    ("a = [1, 2]\na_1 = 1", "3:1", "already an element of a"),
+    ("a [b c] = [1, 2, 3]", "2:3", "has 3 elements; got 2 names"),
+    ("a = [0.1 0.2]", "2:6", "two numbers side by side"),
+    ("a = 1, 2", "2:5", "as \\[1, 2\\]"),
+    ("a = b = 1", "2:5", "one '=' a line"),
+    ("a = 1.5.2", "2:8", "second decimal point"),
+    ("import os", "2:1", "expected a line such as"),
+    ("sum = 3", "2:1", "cannot be a name"),
+    ("a = [1, 2]\nb = a a", "3:5", "which product of two vectors"),
+    ("a = [1, 2]\nb = a @ [1, 2, 3]", "3:5", "inner sizes 2 and 3 do not agree"),
+    ("a = [1, 2]\nloss a", "3:6", "a single number"),
+    ("a = 2\nb = log(a - 3)", "2:1", "the loss b is nan"),
+    ("a = 2\nb = a^2\nc = da/db", "4:5", "graph|network|derivative"),
+    ("a = 2\nalias b = c", "3:11", "no tensor is named 'c'"),
+    ("a = [1, 2]\nE = sum(broadcast_to(a, (1000000, 1000000, 2)))", "3:9", "2e\\+12 elements"),
+    ("a = __import__('os').system('touch x')", "2:5", "expected a number"),
+])  # fmt: skip
+def test_what_is_wrong_with_a_declaration_is_shown(body, place, message):
+    with pytest.raises(FormulaError, match=message) as caught:
+        tg.check.notes(f"```network\n{body}\n```\n")
+    first, line, caret = str(caught.value).split("\n")
+    assert first.startswith(f"text:{place}: ")
+    assert caret.index("^") - 2 == int(place.partition(":")[2]) - 1
+    assert line[2:] in f"```network\n{body}".split("\n")
+
+
+# -- the report ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_fits_a_terminal_and_counts():
+    text = "$y = 0.18$ $h = 你好$ $h_1$ $w_1 + w_2 + w_1 + w_2 + w_1 + w_2 + w_1 + w_2 + w_1 + w_2 + w_1 + w_2 = 3.6$ $x = \x1b[31m$\n"
+    report = tg.check.notes(NETWORK + text)
+    assert str(report).isascii()
+    assert str(report).replace("\n", "").isprintable()
+    assert max(map(len, str(report).splitlines())) <= 80
+    assert "5 formulas: 1 agree, 1 differ, 2 not read, 1 without a claim" in str(report).replace("\n", " ")
+    assert "你好" in report._repr_markdown_()
+    assert not report
+    assert len(list(report)) == 6
+
+
+def test_the_command_line_says_how_it_went(tmp_path, capsys):
+    right, wrong, broken = (tmp_path / name for name in ("right.md", "wrong.md", "broken.md"))
+    right.write_text("$1 + 1 = 2$\n", "utf-8")
+    wrong.write_text("$1 + 1 = 3$\n", "utf-8")
+    broken.write_text("```network\nq\n```\n", "utf-8")
+    assert main(["check", str(right)]) == 0
+    assert main(["check", str(right), str(wrong)]) == 1
+    assert capsys.readouterr().out.count("1 formulas") == 3
+    assert main(["check", str(broken), str(wrong)]) == 2
+    assert "broken.md:2:1: expected a line such as" in capsys.readouterr().err
+    assert main(["check", str(tmp_path / "none.md")]) == 2
+    assert "none.md" in capsys.readouterr().err
+
+
+# -- hostile text ----------------------------------------------------------------------------------------------------------
+
+A = "```network\na = [" + ", ".join(["1.5"] * 1500) + "]\nE = sum(a * a)\n```\n"
+
+
+@pytest.mark.parametrize("text", [
+    "\n$" + "x" * 900_000 + "$",
+    "\n$" + "(" * 100_000 + "$",
+    "\n$" + "\\frac{" * 5_000 + "$",
+    "\n$" + "\\tag{" * 100_000 + "$",
+    "\n$" + "\\" * 500_000 + "$",
+    "\n" + "$5 " * 300_000,
+    "\n" + "".join("`" * (i % 98 + 1) + " " for i in range(18_000)),
+    "\n<!-- not checked:" + " " * 900_000,
+    "\n" + "<!-- not checked:" * 50_000,
+    "\n" + ">" * 900_000,
+    "\n" + "```x\n" * 150_000,
+    A + "$E = \\sum outer(outer(a, a), outer(a, a))$",
+    A + "$E = sum(broadcast_to(a[0], (100000, 100000, 10000)))$",
+    A + "$E = 9^{9^{9^{9^{9}}}}$ $E = 1e999999$ $E = 1e-999999999$",
+    A + "$E" + " = E" * 1_900 + "$",
+    A + ("$$E = \\sum_{i=1}^{10000} \\sum_{j=1}^{10000} (" + "0.1234567 + " * 100 + "a_i)$$\n") * 20,
+])  # fmt: skip
+def test_hostile_text_is_read_or_refused_in_bounded_time_and_memory(text):
+    report = tg.check.notes(text)
+    assert len(str(report)) < 1_000_000
+
+
+@pytest.mark.parametrize("text", [
+    "\n" + "x" * 10_000_000, "\n$x = 1$ \0", "\n" + "$x\n\n" * 200_000, "\n" + "```network\na = 1\n```\n" * 30_000,
+    "\n" + "$1 = 1$ " * 3_000, "```network\n" + "".join(f"a{i} = 1\n" for i in range(1_000)) + "```\n",
+])  # fmt: skip
+def test_too_much_text_is_refused(text):
+    with pytest.raises((FileFormatError, FormulaError)):
+        tg.check.notes(text)
+
+
+def test_what_is_no_text_is_refused(tmp_path):
+    (tmp_path / "note.md").write_bytes(b"line\nab\xff\xfe")
+    with pytest.raises(FileFormatError, match=r"not UTF-8 text, at byte 7 in line 2"):
+        tg.check.notes(tmp_path / "note.md")
+    (tmp_path / "long.md").write_bytes(b"x" * 10_000_000)
+    with pytest.raises(FileFormatError, match="Split"):
+        tg.check.notes(tmp_path / "long.md")
+
+
+def test_nothing_is_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for code in ("__import__('os').system('touch made')", "open('made', 'w')", "(lambda: open('made', 'w'))()", "{open('made', 'w')}"):
+        report = tg.check.notes(f"\n$E = {code}$ $`{code}`$\n")
+        assert not any(f.verdict == "agrees" for e in report for f in e.found)
+        with pytest.raises(FormulaError):
+            tg.check.notes(f"```network\nE = {code}\n```\n")
+    assert list(tmp_path.iterdir()) == []

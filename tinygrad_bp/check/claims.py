@@ -164,6 +164,7 @@ class Checker:
 
     def __init__(self, program: Program | None, scope: Scope) -> None:
         self.program, self.scope = program, scope
+        self.differences: dict[Location, Array | None] = {}  # finite differences, which take their time
 
     def rows(self, claims: Any) -> Iterator[Row]:
         if isinstance(claims, Mapping):
@@ -288,7 +289,9 @@ class Checker:
         """The value by autograd, and by finite differences."""
         assert self.program is not None
         expected: Any = self.scope.gradient(target.location)
-        numeric: Any = finite_difference(self.program, *target.location)
+        if target.location not in self.differences:
+            self.differences[target.location] = finite_difference(self.program, *target.location)
+        numeric: Any = self.differences[target.location]
         if target.updated:
             if self.scope.lr is None:
                 raise NameLookupError(f"the new value {target.name} needs the learning rate. Give check(..., lr=0.5)")

@@ -27,7 +27,6 @@ from tinygrad_bp.rule import RULES
 
 Array = np.ndarray[Any, Any]
 
-SIZE = 10**7  # elements of a result
 STEPS = 30_000  # operations, of which a sum sign can ask for any number
 TERMS = 10_000
 NUMBERS = 300  # in one member, whose rounding is followed
@@ -93,6 +92,7 @@ class _Evaluator:
         if self.steps > STEPS:
             raise self.formula.error(x, f"computing this takes more than {STEPS} operations")
         try:
+            self.scope.spend(1)
             if x.function is None:
                 return Value(self.leaf(x))
             if isinstance(x.function, str):
@@ -120,8 +120,9 @@ class _Evaluator:
 
     def limit(self, x: Expression, *shapes: tuple[int, ...]) -> None:
         size = int(np.prod([float(n) for shape in shapes for n in shape]))
-        if size > SIZE:
-            raise self.formula.error(x, f"the result would have {size:.2g} elements, and {SIZE:.0e} are the limit")
+        if size > self.scope.size:
+            raise self.formula.error(x, f"the result would have {size:.2g} elements, and {self.scope.size:.0e} are the limit")
+        self.scope.spend(size // 1000)
 
     def call(self, function: Any, x: Expression) -> Value:
         """A NumPy function, after a look at the size of what it would make."""
@@ -132,6 +133,10 @@ class _Evaluator:
             return self.elementwise(function, x, values)
         arrays = [v.array for v in values]
         if function is np.matmul and all(a.ndim for a in arrays) and len(arrays) == 2:
+            inner = arrays[0].shape[-1], arrays[1].shape[-2:][0]
+            if inner[0] != inner[1]:
+                shapes = f"{arrays[0].shape} and {arrays[1].shape}"
+                raise self.formula.error(x, f"a matrix product of shapes {shapes}: the inner sizes {inner[0]} and {inner[1]} do not agree")
             self.limit(x, arrays[0].shape[:-1], arrays[1].shape[-1:] if arrays[1].ndim > 1 else (), arrays[1].shape[:-2])
         elif function in (np.outer, np.dot, np.inner):
             self.limit(x, *(a.shape for a in arrays)) if function is np.outer else self.limit(x, *(a.shape[:-1] for a in arrays))

@@ -467,7 +467,7 @@ class _Parser:
             return self.nested(readers[token.text])  # type: ignore[no-any-return]
         if self.is_sign("hat", "bar", "tilde", "dotted"):
             accent = self.take().text
-            return self.accented(self.braced() if self.is_sign("{") else self.letter(), accent)
+            return self.mark(self.accented(self.braced() if self.is_sign("{") else self.letter(), accent), token.start)
         raise self.error(f"expected a number, a name or a bracket, found {token}")
 
     def letter(self) -> Expression:

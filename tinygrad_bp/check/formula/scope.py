@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ RATES = {"eta", "lr", "alpha", "learningrate", "epsilon"}
 ROWS = 1_000  # elements of an intermediate result whose derivatives are taken one by one
 JACOBIAN = 1_000_000
 ALIASES = 20  # aliases that lead to aliases
+SIZE = 10**7  # elements of a result
 
 
 class Scope:
@@ -35,6 +37,8 @@ class Scope:
         self.overrides: dict[Location, Array] = {}
         self.used: list[str] = []
         self.depth = 0
+        self.budget = math.inf  # operations that formulas may still take together
+        self.size = SIZE
         self.table: dict[str, list[str]] = {}
         if program is not None:
             for name in [*program.places, *program.elements]:
@@ -42,6 +46,12 @@ class Scope:
                     self.table[key(name)].append(name)
         names = {k for k, value in self.aliases.items() if not (isinstance(value, str) and value in FUNCTIONS)}
         self.known = frozenset(self.table) | names | (RATES if lr is not None else set())
+
+    def spend(self, operations: int) -> None:
+        """Count what computing costs, where it is limited."""
+        self.budget -= operations
+        if self.budget < 0:
+            raise FormulaError("the formulas up to here take too many operations together. Split them, or take a smaller network")
 
     def parse(self, text: str) -> Formula:
         return parse(text, self.known)
@@ -100,7 +110,7 @@ class Scope:
         location = self.locate(name)
         if location is not None:
             return self.at(location)
-        for k in readings(name):
+        for k in (k for spelled in self.spellings(name) for k in readings(spelled)):
             if k in self.aliases:
                 return self.alias(self.aliases[k])
         if key(name) in RATES and self.lr is not None:
@@ -218,6 +228,7 @@ class Scope:
         lower = np.zeros(program.lines[below[0]].shape)
         if len(elements) > ROWS or len(elements) * lower.size > JACOBIAN:
             raise FormulaError(f"this derivative has {len(elements)} x {lower.size} elements; it is too large to compute")
+        self.spend(len(elements) * len(program))
         rows = [self.row(place, element, below) for element in elements]
         if index is not None:
             return rows[0]

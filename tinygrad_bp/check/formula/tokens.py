@@ -125,6 +125,8 @@ class _Lexer:
             if self.text[end : end + 1] in ("e", "E"):
                 signed = end + 1 + (self.text[end + 1 : end + 2] in ("+", "-"))
                 end = self.digits(signed) if self.digits(signed) > signed else end
+            if self.text[end : end + 1] == "." and _digit(self.text[end + 1 : end + 2]):
+                raise FormulaError.at(self.text, end, "a second decimal point in one number")
         self.add("number", self.text[start:end], end - start)
         self.at = end
 

@@ -31,7 +31,7 @@ def check_notes(*notes: str | os.PathLike[str]) -> NotesReport:
     text
      line  claim                                                         verdict
     -----------------------------------------------------------------------------
-        2  0.5 \cdot 0.3 = 0.15                                          agrees
+        2  0.5 * 0.3 = 0.15                                              agrees
         2  2 + 2 = 5                                                     differs
            expected 4, claimed 5, difference 1.0e+00
     <BLANKLINE>

@@ -5,10 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
 
 from tinygrad_bp.check.claims import Checker
 from tinygrad_bp.check.formula import Formula, parse_all
 from tinygrad_bp.check.formula import functions as fn
+from tinygrad_bp.check.formula.names import key
 from tinygrad_bp.check.notes import network
 from tinygrad_bp.check.notes.markdown import Piece, Source, pieces
 from tinygrad_bp.check.notes.network import Network, problem
@@ -18,6 +22,10 @@ from tinygrad_bp.errors import TinygradError
 from tinygrad_bp.expression import Expression
 
 FORMULAS = 2_000  # in one note
+PIECES = 5_000  # with headings, and names between dollar signs
+BUDGET = 3_000_000  # operations for all of them
+SIZE = 100_000  # elements of a result
+TRIED = (0.3, -0.7, 1.1)  # values for names that stand for any number
 
 # What typesets and claims nothing, and what stands between two claims. Each is replaced by something as long, for places count.
 TYPESETTING = re.compile(r"\\(?:tag|label)\*?\{[^{}]*\}|(?<=\\\\)\[[^\[\]]{0,20}\]")
@@ -27,10 +35,13 @@ BETWEEN = re.compile(r"\\(?:Rightarrow|implies|Longrightarrow|Leftrightarrow|iff
 def judge(source: Source) -> Iterator[Entry]:
     """What became of each formula of a note, in order."""
     reader = _Reader(source)
-    for piece in pieces(source.text):
+    for count, piece in enumerate(pieces(source.text)):
+        if count > PIECES:
+            raise source.error(piece.start, f"more than {PIECES} formulas and headings. Split the note into several files")
         if piece.kind == "heading":
             reader.section += 1
         elif piece.kind == "network":
+            reader.budget = reader.scope.budget
             reader.declare(network.read(source, piece))
             yield reader.entry(piece, "network", [Found(reader.network.line, summary(reader.network), "declared")])
         elif piece.kind == "left out":
@@ -53,12 +64,15 @@ class _Reader:
         self.source = source
         self.section = self.networks = self.count = 0
         self.reason: str | None = None  # why the next formula is left out
+        self.budget: float = BUDGET
         self.declare(Network())
 
     def declare(self, declared: Network) -> None:
         self.network = declared
         self.networks += 1
-        self.checker = Checker(declared.program, declared.scope())
+        self.scope = declared.scope()
+        self.scope.budget, self.scope.size = self.budget, SIZE
+        self.checker = Checker(declared.program, self.scope)
         self.last: tuple[Expression, Formula] | None = None
 
     def entry(self, piece: Piece, verdict: str, found: list[Found]) -> Entry:
@@ -77,14 +91,14 @@ class _Reader:
             return
         if not piece.text.strip():
             return
-        for at, text in [(0, piece.text)] if self.readable(piece.text) else rows(piece.text):
+        for at, text in [(0, piece.text)] if self.readable(piece.text) else rows(plain(piece.text)):
             self.count += 1
             if self.count > FORMULAS:
                 raise self.source.error(piece.start + at, f"more than {FORMULAS} formulas. Split the note into several files")
             try:
-                found = parse_all(plain(text), self.checker.scope.known)
+                found = parse_all(plain(text), self.scope.known)
             except TinygradError as error:
-                place = piece.start + at + (getattr(error, "place", None) or len(text) - len(text.lstrip()))
+                place = piece.start + at + network.place(error, text)
                 yield self.entry(piece, "not read", [self.unread(text, place, problem(error))])
                 continue
             for formula in found:
@@ -92,7 +106,7 @@ class _Reader:
 
     def readable(self, text: str) -> bool:
         try:
-            parse_all(plain(text), self.checker.scope.known)
+            parse_all(plain(text), self.scope.known)
         except TinygradError:
             return False
         return True
@@ -119,35 +133,62 @@ class _Reader:
             if first and self.defines(left):
                 self.define(left, right, formula)
                 return Found(self.source.line(place), text, "defines")
-            row = self.row(left, before, right, formula, first)
+            free = self.free(left) & self.free(right)
+            with np.errstate(all="ignore"):
+                row = self.general(left, before, right, formula, free) if free else self.row(left, before, right, formula, first)
         except TinygradError as error:
-            place = start + (place - start if getattr(error, "place", None) is None else error.place)  # type: ignore[attr-defined]
-            return self.unread(text, place, problem(error))
-        return Found(self.source.line(place), text, "agrees" if row.ok else "differs", row, self.source.column(place))
+            return self.unread(text, start + network.place(error, formula.text), problem(error))
+        return Found(
+            self.source.line(place), text, "agrees" if row.ok else "differs", row, self.source.column(place), row.note * bool(free)
+        )
 
     def row(self, left: Expression, before: Formula, right: Expression, formula: Formula, first: bool) -> Row:
         target = (self.checker.assigned(formula) or self.checker.target(left)) if first else None
         return self.checker.link(left, before, right, formula) if target is None else self.checker.first(target, right, formula)
 
+    def general(self, left: Expression, before: Formula, right: Expression, formula: Formula, free: set[str]) -> Row:
+        r"""An equality that holds for any number, such as \sigma'(z) = \sigma(z) (1 - \sigma(z)): a few are tried."""
+        aliases = self.scope.aliases
+        try:
+            for number in TRIED:
+                self.scope.aliases = aliases | {key(name): number + 0.1 * i for i, name in enumerate(sorted(free))}
+                row = self.checker.link(left, before, right, formula)
+                if not row.ok:
+                    break
+        finally:
+            self.scope.aliases = aliases
+        shown = " and ".join(f"{name} = {number + 0.1 * i:.1f}" for i, name in enumerate(sorted(free)))
+        return replace(row, note=f"for any {', '.join(sorted(free))}: a few values were tried" if row.ok else f"at {shown}")
+
+    def free(self, x: Expression) -> set[str]:
+        """The names in a formula that nothing is known of."""
+        found, todo = set(), [x]
+        while todo:
+            y = todo.pop()
+            todo += y.operands if y.function not in fn.OURS or y.function in (fn.product, fn.dot) else ()
+            if y.function is None and y.name and not self.known(y.name):
+                found.add(y.name)
+        return found
+
+    def known(self, name: str) -> bool:
+        try:
+            self.scope.value(name)
+        except TinygradError:
+            return False
+        return True
+
     def defines(self, left: Expression) -> bool:
         """Whether a formula gives a value to what has none: a new name, or without a network any derivative."""
         if self.checker.program is None and left.function in (fn.derivative, fn.gradient):
             return True
-        if left.function is not None or not left.name or self.checker.target(left) is not None:
-            return False
-        try:
-            self.checker.scope.value(left.name)
-        except TinygradError:
-            return True
-        return False
+        return left.function is None and bool(left.name) and self.checker.target(left) is None and not self.known(left.name)
 
     def define(self, left: Expression, right: Expression, formula: Formula) -> None:
         """From here on the name is known by the value it was given."""
         value, _, _ = self.checker.member(right, formula)
         if left.name:
-            self.network.aliases[left.name] = value
-            program = self.checker.program
-            self.checker = Checker(program, self.network.scope())
+            self.scope.aliases[key(left.name)] = value
+            self.scope.known |= {key(left.name)}
 
 
 def plain(text: str) -> str:

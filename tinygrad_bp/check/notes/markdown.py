@@ -1,8 +1,8 @@
 r"""Where the mathematics of a Markdown file stands: a scanner that goes through the text once.
 
 ``$...$``, ``$`...`$``, ``$$...$$`` and fenced blocks of the kind ``math`` are formulas, fenced blocks of the kind ``network``
-declare one. Other fences, code between backquotes and comments are not looked into. As in pandoc, a dollar sign opens a
-formula only before something that is no space, and closes one only after such and before no digit: $5 is a price.
+declare one. Other fences, code between backquotes and comments are not looked into. $5 is a price unless a dollar sign
+closes it that stands after no space and before no digit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FENCE = re.compile(r"^(?P<quote>(?:[ ]{0,3}>)*)[ \t]*(?P<fence>`{3,}|~{3,})[ \t]
 SPECIAL = re.compile(r"\\.|`+|<!--|\$\$|\$|^[ ]{0,3}#{1,6}[ \t]", re.MULTILINE | re.DOTALL)
 QUOTE = re.compile(r"^(?:[ ]{0,3}>)+", re.MULTILINE)
 PARAGRAPH = re.compile(r"\n[ \t>]*\n")
-LEFT_OUT = re.compile(r"<!--\s*not checked:\s*(.*?)\s*-->", re.DOTALL)
+DOLLAR = re.compile(r"(?:[^\\$]|\\.)*+\$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,11 @@ def prose(text: str, at: int, end: int) -> Iterator[Piece]:
             at = after_code(text, at, end, sign)
         elif sign == "<!--":
             close = text.find("-->", at, end)
-            comment = LEFT_OUT.match(text, found.start(), end)
-            if comment is not None:
-                yield Piece("left out", comment[1], found.start())
-            at = end if close < 0 else close + 3
+            close = end if close < 0 else close
+            word, colon, reason = text[at:close].partition(":")
+            if word.strip() == "not checked" and colon:
+                yield Piece("left out", reason.strip(), found.start())
+            at = min(close + 3, end)
         elif sign.startswith("$"):
             piece, at = formula(text, found.start(), end, sign)
             if piece is not None:
@@ -101,29 +102,22 @@ def after_code(text: str, at: int, end: int, quotes: str) -> int:
 def formula(text: str, start: int, end: int, sign: str) -> tuple[Piece | None, int]:
     """The formula that a dollar sign opens, if it does, and where to go on."""
     begin = start + len(sign)
-    if sign == "$":
-        blank = PARAGRAPH.search(text, begin, end)
-        end = blank.start() if blank else end
-        if begin >= end or text[begin].isspace():
+    close = closing_dollar(text, begin, end)
+    joined = close is not None and text.startswith(sign, close) and (sign == "$$" or text[close + 1 : close + 2] != "$")
+    if sign == "$" and text[begin : begin + 1].isdigit():  # a price, unless it looks like a formula
+        joined = joined and not text[close - 1].isspace() and not text[close + 1 : close + 2].isdigit()  # type: ignore[operator]
+        if not joined:
             return None, begin
-    close = closing_dollar(text, begin, end, sign)
-    if close is None and sign == "$" and text[begin].isdigit():
-        return None, begin  # a price
-    if close is None:
+    if close is None or not joined or PARAGRAPH.search(text, begin, close):
         return Piece("unclosed", f"nothing closes this {sign}. Write \\$ for a dollar sign", start), begin
-    inner = slice(begin + 1, close - 1) if sign == "$" and text[begin] == "`" and text[close - 1] == "`" else slice(begin, close)
-    return Piece("formula", unquoted(text[inner]), inner.start), close + len(sign)
+    quoted = sign == "$" and close - begin > 2 and text[begin] == "`" == text[close - 1]
+    return Piece("formula", unquoted(text[begin + quoted : close - quoted]), begin + quoted), close + len(sign)
 
 
-def closing_dollar(text: str, begin: int, end: int, sign: str) -> int | None:
-    at = begin
-    while (at := text.find(sign, at, end)) >= 0:
-        slashes = len(text[begin:at]) - len(text[begin:at].rstrip("\\")) if text[at - 1] == "\\" else 0
-        tight = sign == "$$" or not (text[at - 1].isspace() or text[at + 1 : at + 2].isdigit())
-        if slashes % 2 == 0 and tight and at > begin:
-            return at
-        at += 1
-    return None
+def closing_dollar(text: str, begin: int, end: int) -> int | None:
+    """The next dollar sign that no backslash stands before."""
+    found = DOLLAR.search(text, begin, end)
+    return None if found is None else found.end() - 1
 
 
 def unquoted(text: str) -> str:

@@ -29,16 +29,25 @@ from tinygrad_bp.check.formula.functions import FUNCTIONS
 from tinygrad_bp.check.formula.names import key
 from tinygrad_bp.check.formula.scope import RATES, Scope
 from tinygrad_bp.check.notes.markdown import Piece, Source
-from tinygrad_bp.errors import FormulaError, TinygradError
+from tinygrad_bp.errors import FormulaError, GraphError, TinygradError
 from tinygrad_bp.expression import Expression
 from tinygrad_bp.program import Program, element_names
-from tinygrad_bp.tensor import Tensor
+from tinygrad_bp.rule import RULES
+from tinygrad_bp.tensor import Tensor, record
 
 Part = tuple[Tensor, tuple[int, ...]]  # an element: of which tensor, and where in it
 
 LINES = 500
 ELEMENTS = 5_000  # numbers in all tensors of a network together
 STEP_SIZES = ("eta", "lr", "learningrate", "alpha", "epsilon")  # what the learning rate may be called, the likeliest first
+
+# The checker is also called from Python; a note has its own way to say these things.
+WORDING = (
+    (re.compile(r"Say (so|which) with aliases=\{'(.*?)': '(.*?)'\}"), r"Say \1 in the network: alias \2 = \3"),
+    (re.compile("Give a list of formulas"), "Write a list of numbers as [1, 2]"),
+    (re.compile(r"Give check\(\.\.\., lr=0\.5\)"), "Declare it in the network: eta = 0.5"),
+    (re.compile(r"needs a graph: check\(output, \.\.\.\)"), "needs a network: declare one in a block ```network before it"),
+)
 
 ASSIGNMENT = re.compile(r"\s*(?:(?P<role>input|target)\s+)?(?P<name>[^=\[\]]+?)\s*(?P<elements>\[[^\]=]*\])?\s*=(?!=)")
 COMMAND = re.compile(r"\s*(?P<word>loss|alias(?:es)?)\b\s*(?::|(?!\s*=))\s*")
@@ -68,6 +77,8 @@ class Network:
         """Read the graph off; what the loss does not depend on stays known by its value."""
         if self.loss is not None:
             self.program = Program.of(self.tensors[self.loss])
+            if not np.isfinite(self.program.output.value).all():
+                raise GraphError(f"the loss {self.loss} is {float(self.program.output.value)}, so it has no derivatives here")
         inside = set() if self.program is None else set(self.program.serials)
         for name, tensor in self.tensors.items():
             if tensor.serial not in inside:
@@ -101,7 +112,10 @@ class _Reader:
                 self.assign(line, at)
         network = self.network
         network.loss = network.loss or self.candidate
-        network.finish()
+        try:
+            network.finish()
+        except GraphError as error:
+            raise self.source.error(self.piece.start, str(error)) from None
         return network
 
     # -- lines -----------------------------------------------------------------------------------------------------
@@ -173,6 +187,8 @@ class _Reader:
             raise self.source.error(at, f"{short(text)!a} cannot be a name here")
         if fresh and key(x.name) in self.places:
             raise self.source.error(at, f"{x.name} is declared twice, first in line {self.places[key(x.name)]}")
+        if fresh and key(x.name) in self.parts:
+            raise self.source.error(at, f"{x.name} is already an element of {self.parts[key(x.name)][0].name}")
         if fresh:
             self.places[key(x.name)] = self.source.line(at)
         return x.name
@@ -184,9 +200,13 @@ class _Reader:
         try:
             formula = parse(text, self.scope().known)
         except TinygradError as error:
-            raise self.located(error, at) from None
+            raise self.located(error, text, at) from None
         if len(formula.members) > 1:
+            at += len(text) - len(text.lstrip())
             raise self.source.error(at, "one '=' a line here. Chains of equalities belong into the text, where they are checked")
+        for x in parts_of(formula.members[0]):
+            if x.function is fn.product and all(o.function is None and not o.name for o in x.operands):
+                raise self.source.error(at + formula.spans[id(x)][0], "two numbers side by side: put a comma or an operator between them")
         return formula
 
     def evaluated(self, formula: Formula, at: int) -> Any:
@@ -194,16 +214,17 @@ class _Reader:
         try:
             value = evaluate(formula.members[0], formula, self.scope())
         except TinygradError as error:
-            raise self.located(error, at) from None
+            raise self.located(error, formula.text, at) from None
         if value.size > ELEMENTS:
             raise self.source.error(at, f"this has {value.size} elements, and {ELEMENTS} are the limit for a network")
         return value
 
     def computed(self, x: Expression, formula: Formula, at: int, value: Any) -> Tensor:
         try:
-            tensor = _Recorder(formula, self.scope(), self.network.tensors, self.parts).run(x)
+            with np.errstate(all="ignore"):
+                tensor = _Recorder(formula, self.scope(), self.network.tensors, self.parts).run(x)
         except TinygradError as error:
-            raise self.located(error, at) from None
+            raise self.located(error, formula.text, at) from None
         except (ValueError, TypeError) as error:
             raise self.source.error(at, f"this cannot be computed: {error}") from None
         tensor = tensor if isinstance(tensor, Tensor) else Tensor(tensor)
@@ -211,8 +232,8 @@ class _Reader:
             raise self.source.error(at, "this can be read in two ways: write @ for the matrix product and * for the one element by element")
         return tensor
 
-    def located(self, error: TinygradError, at: int) -> FormulaError:
-        return self.source.error(at + (getattr(error, "place", None) or 0), problem(error))
+    def located(self, error: TinygradError, text: str, at: int) -> FormulaError:
+        return self.source.error(at + place(error, text), problem(error))
 
 
 class _Recorder:
@@ -229,7 +250,7 @@ class _Recorder:
         if x.function is None:
             return self.name(x) if x.name else float(x.value)
         if x.function is fn.total and x.options["letter"]:
-            raise self.formula.error(x, "a network is declared without indices under the sum sign: write sum(...), or the terms")
+            return self.total(x)
         operands = [self.run(o) for o in x.operands]
         if x.function in (fn.product, fn.dot):
             return self.product(x, *operands)
@@ -241,26 +262,44 @@ class _Recorder:
             return np.transpose(operands[0])
         if x.function in fn.OURS or (isinstance(x.function, str) and x.function.endswith("'")):
             raise self.formula.error(x, "a network is declared without derivatives: they are what is checked")
-        if isinstance(x.function, str):
-            return operands[0][x.options["index"]] if x.function == "take" else self.scope.function(x.function)(*operands)
-        return x.function(*operands, **{k: v for k, v in x.options.items() if isinstance(k, str)})
+        if x.function == "take":
+            return operands[0][x.options["index"]]
+        function = self.scope.function(x.function) if isinstance(x.function, str) else x.function
+        options = {k: v for k, v in x.options.items() if isinstance(k, str)}
+        rule = RULES.get(function)
+        if rule is None or isinstance(function, np.ufunc) or not any(isinstance(o, Tensor) for o in operands):
+            return function(*operands, **options)
+        return record(rule, *rule.bind(tuple(operands), options))  # ours, such as the sigmoid: NumPy does not dispatch them
 
     def name(self, x: Expression) -> Any:
-        k = key(x.name)
-        if k in self.tensors:
-            return self.tensors[k]
-        if k in self.parts:
-            tensor, index = self.parts[k]
-            return tensor[index]
-        alias = self.scope.aliases.get(k)
-        if isinstance(alias, str):
-            return self.run(parse(alias, self.scope.known).members[0])
+        for k in map(key, self.scope.spellings(x.name)):
+            if k in self.tensors:
+                return self.tensors[k]
+            if k in self.parts:
+                tensor, index = self.parts[k]
+                return tensor[index]
+            if isinstance(alias := self.scope.aliases.get(k), str):
+                return self.run(parse(alias, self.scope.known).members[0])
         return self.scope.value(x.name)
+
+    def total(self, x: Expression) -> Any:
+        """A sum over an index with numbers as its bounds."""
+        letter, low, high = (x.options[k] for k in ("letter", "low", "high"))
+        if not (low.isdigit() and high.isdigit() and int(low) <= int(high) <= int(low) + LINES):
+            raise self.formula.error(
+                x, f"a sum in a network needs numbers as bounds, at most {LINES} terms: \\sum_{{i=1}}^{{2}}, or sum(...)"
+            )
+        terms = []
+        for k in range(int(low), int(high) + 1):
+            self.scope.bindings[letter] = str(k)
+            terms.append(self.run(x.operands[0]))
+        del self.scope.bindings[letter]
+        return sum(terms[1:], terms[0])
 
     def product(self, x: Expression, a: Any, b: Any) -> Any:
         if np.ndim(a) == 0 or np.ndim(b) == 0:
             return a * b
-        if np.ndim(a) == np.ndim(b) == 1:
+        if np.ndim(a) == np.ndim(b) == 1 and x.function is fn.product and x.operands[0].function is not fn.turn:
             raise self.formula.error(x, "which product of two vectors? Write a * b for each element, sum(a * b) for the inner product")
         return a @ b
 
@@ -282,18 +321,38 @@ def statements(text: str) -> Iterator[tuple[int, str]]:
         held += " " * (place - start - len(held)) + code
         place += len(line) + 1
         if held.strip() and held.count("[") + held.count("(") <= held.count("]") + held.count(")"):
-            yield start, held
+            yield start, held.rstrip()
             held = ""
         elif not held.strip():
             held = ""
     if held.strip():
-        yield start, held
+        yield start, held.rstrip()
 
 
 def problem(error: Exception) -> str:
-    """What an error says, without the line and the caret that it shows."""
+    """What an error says, in the words of a note, and without the line and the caret that it shows."""
     lines = str(error).split("\n")
-    return "\n".join(lines[:-2] if len(lines) > 2 and lines[-1].strip() == "^" else lines)
+    text = "\n".join(lines[:-2] if len(lines) > 2 and lines[-1].strip() == "^" else lines)
+    for pattern, replacement in WORDING:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def place(error: Exception, text: str) -> int:
+    """Where in a text an error points: it says so, or its caret does; otherwise at the beginning."""
+    found = getattr(error, "place", None)
+    if found is not None:
+        return int(found)
+    *_, line, caret = ["", "", *str(error).split("\n")]
+    begin = text.find(line[2:].removesuffix(" ...")) if caret.strip() == "^" else -1
+    return begin + len(caret) - 3 if begin >= 0 else len(text) - len(text.lstrip())
+
+
+def parts_of(x: Expression) -> Iterator[Expression]:
+    todo = [x]
+    while todo:
+        yield (y := todo.pop())
+        todo += y.operands
 
 
 def short(text: str) -> str:
@@ -302,5 +361,7 @@ def short(text: str) -> str:
 
 
 def _elements(tensor: Tensor) -> dict[str, Any]:
-    names = element_names(tensor.name, tensor.shape) if tensor.ndim else []
+    if not tensor.ndim:
+        return {}
+    names = element_names(tensor.name, tensor.shape)
     return {str(name): tensor.raw[index] for name, index in zip(names, np.ndindex(tensor.shape), strict=True)}

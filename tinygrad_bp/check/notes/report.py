@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,21 @@ if TYPE_CHECKING:
 
 CLAIM = 60  # characters of a claim that are shown
 SEARCHES = 10  # diagnoses in one note
+PLAIN = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\\(?:left|right|quad|qquad|displaystyle|,|;|!|:)(?![A-Za-z])", " "),
+        (r"\\(?:text|mathrm|operatorname|mathbf|boldsymbol)\{([^{}]*)\}", r"\1"),
+        (r"\{\s*(\w+|[+])\s*\}", r"{\1}"),
+        (r"([_^])\{(\w+|[+])\}", r"\1\2"),
+        (r"\\[dt]?frac\{\s*\\partial\s*([^{}]*?)\s*\}\s*\{\s*\\partial\s*([^{}]*?)\s*\}", r"d\1/d\2"),
+        (r"\\[dt]?frac\s*(?:(\d)\s*(\d)|\{(\w+)\}\{(\w+)\})", r"\1\3/\2\4"),
+        (r"\\[dt]?frac\{(\w+)\}\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1/(\2)"),
+        (r"\\[dt]?frac\{((?:[^{}]|\{[^{}]*\})*)\}\{((?:[^{}]|\{[^{}]*\})*)\}", r"(\1)/(\2)"),
+        (r"\\(?:cdot|times)(?![A-Za-z])", "*"),
+        (r"\\(alpha|beta|delta|epsilon|eta|theta|lambda|mu|sigma|sum|exp|log|ln|tanh|partial)(?![A-Za-z])", r"\1"),
+    )
+)  # of LaTeX
 GOOD = ("agrees", "declared", "defines", "no claim", "left out")
 
 
@@ -87,7 +104,8 @@ def diagnosed(entries: Sequence[Entry]) -> Diagnosis:
     """One diagnosis for several formulas; of several claims about one gradient a wrong one counts."""
     rows = [f.row for e in entries for f in e.found if f.row is not None and f.row.target is not None]
     rows.sort(key=lambda row: not row.ok)  # the report keeps the last
-    return Report(tuple(rows), entries[0].program, entries[0].lr).diagnosis
+    with np.errstate(all="ignore"):
+        return Report(tuple(rows), entries[0].program, entries[0].lr).diagnosis
 
 
 @dataclass(frozen=True)
@@ -117,21 +135,33 @@ class NotesReport:
 
     def text(self, ascii_only: bool = True) -> str:
         """The report; other letters than those of ASCII are written as escapes unless told otherwise."""
-        text = "\n\n".join("\n".join(self._note(note)) for note in self.notes)
-        return "".join(c if c == "\n" or (c.isprintable() and (c.isascii() or not ascii_only)) else ascii(c)[1:-1] for c in text)
+        show = escaped if ascii_only else str
+        return "\n\n".join("\n".join(self._note(note, show)) for note in self.notes)
 
-    def _note(self, note: Note) -> Iterator[str]:
-        yield note.name
+    def _note(self, note: Note, show: Callable[[str], str]) -> Iterator[str]:
+        yield show(note.name)
         yield f"{'line':>5}  {'claim':<{CLAIM}}  verdict"
         yield "-" * (CLAIM + 17)
-        for i, entry in enumerate(note.entries):
-            for found in entry.found:
-                yield f"{found.line:>5}  {cut(found.text, CLAIM):<{CLAIM}}  {found.verdict}"
-                yield from beneath(found)
-            if i in note.diagnoses:
-                yield from wrapped(str(note.diagnoses[i]), "       > ")
+        for i, found in merged(note):
+            yield f"{found.line:>5}  {cut(show(readable(found.text)), CLAIM):<{CLAIM}}  {found.verdict}"
+            for text in beneath(found):
+                yield from wrapped(show(text), "       ")
+            for text in explained(note.diagnoses[i]) if i in note.diagnoses else ():
+                yield from wrapped(show(text), "       > ")
         yield ""
         yield from wrapped(totals(note), "")
+
+
+def merged(note: Note) -> Iterator[tuple[int | None, Found]]:
+    """What is found line by line, with the place in ``entries`` where one ends; names alone on a line of text are put together."""
+    for (silent, line), group in itertools.groupby(enumerate(note.entries), lambda e: (e[1].verdict == "no claim", e[1].found[0].line)):
+        entries = list(group)
+        bare = [e.found[0] for _, e in entries if e.found[0].verdict == "no claim"]
+        if silent and len(bare) == len(entries):
+            yield None, Found(line, ", ".join(f.text for f in bare), "no claim")
+            continue
+        for i, entry in entries:
+            yield from ((i if found is entry.found[-1] else None, found) for found in entry.found)
 
 
 def totals(note: Note) -> str:
@@ -149,18 +179,18 @@ def totals(note: Note) -> str:
 def beneath(found: Found) -> Iterator[str]:
     """What is to be said of a claim that does not hold, or could not be read."""
     if found.reason:
-        yield from wrapped(f"column {found.column}: {found.reason}" if found.verdict == "not read" else found.reason, "       ")
+        yield f"column {found.column}: {found.reason}" if found.verdict == "not read" else found.reason
     row = found.row
     if row is None or found.verdict != "differs":
         return
     if row.verdict == "shape":
-        yield f"       expected shape {np.shape(row.autograd)}, claimed shape {np.shape(row.claim)}"
+        yield f"expected shape {np.shape(row.autograd)}, claimed shape {np.shape(row.claim)}"
     elif row.verdict == "coarse":
-        yield from wrapped(f"expected {shown(row.autograd)}; these digits are too few to tell it from {shown(row.claim)}", "       ")
+        yield f"expected {shown(row.autograd)}; these digits are too few to tell it from {shown(row.claim)}"
     elif row.verdict == "disputed":
-        yield from wrapped(f"autograd says {shown(row.autograd)}, and finite differences say {shown(row.numeric)}: at a kink?", "       ")
+        yield f"autograd says {shown(row.autograd)}, and finite differences say {shown(row.numeric)}: is this a kink?"
     else:
-        yield from wrapped(f"expected {shown(row.autograd)}, claimed {shown(row.claim)}, difference {row.difference:.1e}", "       ")
+        yield f"expected {shown(row.autograd)}, claimed {shown(row.claim)}, difference {row.difference:.1e}"
 
 
 def shown(value: Any) -> str:
@@ -171,8 +201,32 @@ def shown(value: Any) -> str:
 
 def cut(text: str, width: int) -> str:
     """A claim on one line; its end matters as much as its beginning."""
-    text = text.encode("ascii", "backslashreplace").decode() if len(text) < 5 * width else text
     return text if len(text) <= width else f"{text[: width - 23]} ... {text[-18:]}"
+
+
+def readable(text: str) -> str:
+    r"""A formula with less of LaTeX in it, so that more of it fits on a line.
+
+    >>> readable(r"\frac{\partial E}{\partial w_{5}} = \delta_{o1} \cdot out_{h1}")
+    'dE/dw_5 = delta_o1 * out_h1'
+    """
+    text = text if len(text) < 2000 else f"{text[:1000]} ... {text[-900:]}"
+    for pattern, replacement in PLAIN:
+        text = pattern.sub(replacement, text)
+    return "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in " ".join(text.split()))
+
+
+def explained(diagnosis: Diagnosis) -> list[str]:
+    """A diagnosis as lines still to be wrapped."""
+    found = [str(candidate) for candidate in diagnosis.candidates]
+    if len(found) > 1:
+        found = ["Several mistakes give these numbers:", *(f"- {text}" for text in found)]
+    return [*found, *diagnosis.note.splitlines()]
+
+
+def escaped(text: str) -> str:
+    """ASCII, with escapes for other letters."""
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def wrapped(text: str, indent: str) -> Iterator[str]:
