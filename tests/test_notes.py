@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,26 @@ def test_the_example_note_has_the_documents_slips_and_no_other():
     ]  # fmt: skip
     assert "The sign is flipped in dE_total/dw5." in str(report)
     assert "not read" not in {f.verdict for e in report for f in e.found}
+
+
+def test_the_page_for_beginners_shows_what_happens(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "check_your_notes.md").read_text("utf-8")
+    (note,) = re.findall(r"^````markdown\n(.*?)^````$", page, re.MULTILINE | re.DOTALL)
+    first, second = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[:2]
+    Path("note.md").write_text(note, "utf-8")
+    assert main(["check", "note.md"]) == 1
+    assert capsys.readouterr().out == first
+    Path("note.md").write_text(note.replace("0.5951", "0.5915").replace(r"x_1 = -0.2930", r"h_1 (1 - h_1) \, x_1 = -0.0708"), "utf-8")
+    assert main(["check", "note.md"]) == 0
+    assert capsys.readouterr().out.endswith(second)
+
+
+def test_the_course_note_has_four_wrong_gradients_and_one_mistake():
+    (note,) = tg.check.notes(ROOT / "docs" / "notes" / "course_222.md").notes
+    assert [f.row.target for e in note.entries for f in e.found if f.verdict == "differs"] == ["w1", "w2", "w3", "w4"]
+    (diagnosis,) = note.diagnoses.values()
+    assert "Gradients of the weights were added up" in str(diagnosis)
 
 
 # -- what a formula claims -----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tinygrad_bp.check.notes import network
 from tinygrad_bp.check.notes.markdown import Piece, Source, pieces
 from tinygrad_bp.check.notes.network import Network, problem
 from tinygrad_bp.check.notes.report import Entry, Found
-from tinygrad_bp.check.report import Row
+from tinygrad_bp.check.report import Row, verdict
 from tinygrad_bp.errors import TinygradError
 from tinygrad_bp.expression import Expression
 
@@ -43,11 +43,11 @@ def judge(source: Source) -> Iterator[Entry]:
         elif piece.kind == "network":
             reader.budget = reader.scope.budget
             reader.declare(network.read(source, piece))
-            yield reader.entry(piece, "network", [Found(reader.network.line, summary(reader.network), "declared")])
+            yield reader.entry("network", [Found(reader.network.line, summary(reader.network), "declared")])
         elif piece.kind == "left out":
             reader.reason = piece.text
         elif piece.kind == "unclosed":
-            yield reader.entry(piece, "not read", [reader.unread("", piece.start, piece.text)])
+            yield reader.entry("not read", [reader.unread("", piece.start, piece.text)])
         else:
             yield from reader.formulas(piece)
 
@@ -75,18 +75,18 @@ class _Reader:
         self.checker = Checker(declared.program, self.scope)
         self.last: tuple[Expression, Formula] | None = None
 
-    def entry(self, piece: Piece, verdict: str, found: list[Found]) -> Entry:
-        return Entry(verdict, tuple(found), self.networks, self.section, self.network.program, self.network.lr)
+    def entry(self, outcome: str, found: list[Found]) -> Entry:
+        return Entry(outcome, tuple(found), self.networks, self.section, self.network.program, self.network.lr)
 
-    def unread(self, text: str, place: int, why: str, verdict: str = "not read") -> Found:
-        return Found(self.source.line(place), text, verdict, column=self.source.column(place), reason=why)
+    def unread(self, text: str, place: int, why: str, outcome: str = "not read") -> Found:
+        return Found(self.source.line(place), text, outcome, column=self.source.column(place), reason=why)
 
     # -- formulas --------------------------------------------------------------------------------------------------
 
     def formulas(self, piece: Piece) -> Iterator[Entry]:
         """The formulas between one pair of dollar signs; where they cannot be read together, line by line."""
         if self.reason is not None:
-            yield self.entry(piece, "left out", [self.unread(piece.text, piece.start, self.reason, "left out")])
+            yield self.entry("left out", [self.unread(piece.text, piece.start, self.reason, "left out")])
             self.reason = None
             return
         if not piece.text.strip():
@@ -99,10 +99,10 @@ class _Reader:
                 found = parse_all(plain(text), self.scope.known)
             except TinygradError as error:
                 place = piece.start + at + network.place(error, text)
-                yield self.entry(piece, "not read", [self.unread(text, place, problem(error))])
+                yield self.entry("not read", [self.unread(text, place, problem(error))])
                 continue
             for formula in found:
-                yield self.checked(formula, piece, piece.start + at)
+                yield self.checked(formula, piece.start + at)
 
     def readable(self, text: str) -> bool:
         try:
@@ -111,19 +111,19 @@ class _Reader:
             return False
         return True
 
-    def checked(self, formula: Formula, piece: Piece, start: int) -> Entry:
+    def checked(self, formula: Formula, start: int) -> Entry:
         """Each link of one chain; an equality that cannot be computed does not hide the others."""
         before = [self.last] if formula.continues and self.last is not None else []
         chain = [*before, *((x, formula) for x in formula.members)]
         self.last = chain[-1]
         place = start + formula.spans.get(id(formula.members[0]), (0, 0))[0]
         if len(chain) == 1:
-            return self.entry(piece, "no claim", [Found(self.source.line(place), formula.source(formula.members[0]), "no claim")])
+            return self.entry("no claim", [Found(self.source.line(place), formula.source(formula.members[0]), "no claim")])
         links = enumerate(itertools.pairwise(chain))
         found = [self.link(*left, *right, k == 0 and not before, start) for k, (left, right) in links]
         verdicts = {f.verdict for f in found}
         worst = next((v for v in ("not read", "differs", "agrees") if v in verdicts), "no claim")
-        return self.entry(piece, "differs" if "differs" in verdicts else worst, found)
+        return self.entry("differs" if "differs" in verdicts else worst, found)
 
     def link(self, left: Expression, before: Formula, right: Expression, formula: Formula, first: bool, start: int) -> Found:
         place = start + formula.spans.get(id(right), (0, 0))[0]
@@ -144,7 +144,7 @@ class _Reader:
 
     def row(self, left: Expression, before: Formula, right: Expression, formula: Formula, first: bool) -> Row:
         target = (self.checker.assigned(formula) or self.checker.target(left)) if first else None
-        return self.checker.link(left, before, right, formula) if target is None else self.checker.first(target, right, formula)
+        return alike(self.checker.link(left, before, right, formula) if target is None else self.checker.first(target, right, formula))
 
     def general(self, left: Expression, before: Formula, right: Expression, formula: Formula, free: set[str]) -> Row:
         r"""An equality that holds for any number, such as \sigma'(z) = \sigma(z) (1 - \sigma(z)): a few are tried."""
@@ -189,6 +189,14 @@ class _Reader:
         if left.name:
             self.scope.aliases[key(left.name)] = value
             self.scope.known |= {key(left.name)}
+
+
+def alike(row: Row) -> Row:
+    """A vector of one element counts as its number: y of a network with one output is written as either."""
+    if row.verdict != "shape" or not np.size(row.claim) == np.size(row.autograd) == 1:
+        return row
+    claim = np.reshape(row.claim, np.shape(row.autograd))
+    return replace(row, claim=claim[()], verdict=verdict(claim, row.autograd, row.numeric, float(np.max(row.tolerance))))
 
 
 def plain(text: str) -> str:

@@ -153,7 +153,7 @@ class NotesReport:
 
 
 def merged(note: Note) -> Iterator[tuple[int | None, Found]]:
-    """What is found line by line, with the place in ``entries`` where one ends; names alone on a line of text are put together."""
+    """What is found, with its place in ``entries`` where a diagnosis may belong; names alone on a line are put together."""
     for (silent, line), group in itertools.groupby(enumerate(note.entries), lambda e: (e[1].verdict == "no claim", e[1].found[0].line)):
         entries = list(group)
         bare = [e.found[0] for _, e in entries if e.found[0].verdict == "no claim"]
@@ -161,7 +161,8 @@ def merged(note: Note) -> Iterator[tuple[int | None, Found]]:
             yield None, Found(line, ", ".join(f.text for f in bare), "no claim")
             continue
         for i, entry in entries:
-            yield from ((i if found is entry.found[-1] else None, found) for found in entry.found)
+            first = next(iter(wrong(entry)), None)
+            yield from ((i if found is first else None, found) for found in entry.found)
 
 
 def totals(note: Note) -> str:
@@ -194,8 +195,8 @@ def beneath(found: Found) -> Iterator[str]:
 
 
 def shown(value: Any) -> str:
-    if np.ndim(value) == 0:
-        return format_number(value, 10)
+    if np.size(value) == 1:
+        return format_number(np.reshape(value, ()), 10)
     return " ".join(np.array2string(np.asarray(value), precision=7, threshold=12, separator=", ").split())
 
 
