@@ -92,6 +92,9 @@ def test_the_course_note_has_four_wrong_gradients_and_one_mistake():
     (r"$h_1$ and $V$", ["no claim", "no claim"]),
     (r"$s = 2 t$, so $4 s = 2.0$ and $s = 0.6$", ["defines", "agrees", "differs"]),
     (r"$a = 1 \Rightarrow 2 a = 3 \tag{7}$", ["defines", "differs"]),
+    (r"$0.5 < h_1$, $h_1 \neq h_2$ and $h_1 > h_2 > 0$", ["differs", "agrees", "not read"]),
+    (r"$\therefore 2 t = 0.5$", ["agrees"]),
+    (r"$\frac{dy}{dh_1} = v_1$ and $\frac{\partial E}{\partial y}\frac{\partial y}{\partial h_1} = (y - t) v_1$", ["agrees", "agrees"]),
     (r"$0.74136507 * 0.186815602 * 0.593269992 = 0.082167041$", ["agrees"]),
     (r"$0.74136507 * 0.186815602 * 0.593269992 = 0.082176041$", ["differs"]),
 ])  # fmt: skip
@@ -103,6 +106,12 @@ def test_numbers_are_checked_where_no_network_is_declared():
     assert found("\n$\\frac{\\partial E}{\\partial w_5} = 0.5 \\cdot 0.3 = 0.15$ and $2 + 2 = 5$\n") == [
         (2, "defines"), (2, "agrees"), (2, "differs"),
     ]  # fmt: skip
+
+
+def test_a_network_of_single_numbers():
+    network = "```network\nw = 0.5\nz = 2 w\na = \\frac{1}{1 + e^{-z}}\nL = (a - 1)^2\n```\n"
+    text = r"$\frac{da}{dz} = a (1 - a)$ $\frac{dL}{dw} = \frac{dL}{da} \frac{da}{dz} \frac{dz}{dw} = 4 (a - 1) a (1 - a) = -0.2115$"
+    assert [verdict for _, verdict in found(network + text + "\n")] == ["agrees"] * 4
 
 
 def test_each_network_has_names_of_its_own():
@@ -304,3 +313,17 @@ def test_nothing_is_executed(tmp_path, monkeypatch):
         with pytest.raises(FormulaError):
             tg.check.notes(f"```network\nE = {code}\n```\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_may_be_computed_is_limited():
+    (unread,) = (f for e in tg.check.notes(A + "$E = sum(outer(a[:400], a[:400]))$\n") for f in e.found if f.verdict == "not read")
+    assert "1e+05 are the limit" in unread.reason
+    with pytest.raises(FormulaError, match="more than 5000 numbers"):
+        tg.check.notes("```network\na = [" + "1, " * 1_499 + "1]\n" + "".join(f"{c} = a + 1\n" for c in "bcdf") + "```\n")
+
+
+def test_networks_share_one_budget(monkeypatch):
+    monkeypatch.setattr("tinygrad_bp.check.notes.judge.BUDGET", 50)
+    text = "```network\na = 2\n```\n$a + a + a + a + a = 10$\n"
+    assert [verdict for _, verdict in found(text)] == ["agrees"]
+    assert [verdict for _, verdict in found(text * 6)][-1] == "not read"

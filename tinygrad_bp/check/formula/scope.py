@@ -232,7 +232,7 @@ class Scope:
         rows = [self.row(place, element, below) for element in elements]
         if index is not None:
             return rows[0]
-        return diagonal(np.array(rows).reshape(*shape, *rows[0].shape), shape, rows[0].shape)
+        return diagonal(np.array(rows).reshape(shape + rows[0].shape), shape, rows[0].shape)
 
     def row(self, place: int, element: tuple[int, ...], below: Location) -> Array:
         assert self.program is not None

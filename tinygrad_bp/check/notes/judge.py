@@ -12,7 +12,9 @@ import numpy as np
 from tinygrad_bp.check.claims import Checker
 from tinygrad_bp.check.formula import Formula, parse_all
 from tinygrad_bp.check.formula import functions as fn
+from tinygrad_bp.check.formula.evaluate import evaluate
 from tinygrad_bp.check.formula.names import key
+from tinygrad_bp.check.formula.parser import COMPARISONS
 from tinygrad_bp.check.notes import network
 from tinygrad_bp.check.notes.markdown import Piece, Source, pieces
 from tinygrad_bp.check.notes.network import Network, problem
@@ -29,7 +31,7 @@ TRIED = (0.3, -0.7, 1.1)  # values for names that stand for any number
 
 # What typesets and claims nothing, and what stands between two claims. Each is replaced by something as long, for places count.
 TYPESETTING = re.compile(r"\\(?:tag|label)\*?\{[^{}]*\}|(?<=\\\\)\[[^\[\]]{0,20}\]")
-BETWEEN = re.compile(r"\\(?:Rightarrow|implies|Longrightarrow|Leftrightarrow|iff|land)\b")
+BETWEEN = re.compile(r"\\(?:Rightarrow|implies|Longrightarrow|Leftrightarrow|iff|land|therefore|because)\b")
 
 
 def judge(source: Source) -> Iterator[Entry]:
@@ -118,12 +120,26 @@ class _Reader:
         self.last = chain[-1]
         place = start + formula.spans.get(id(formula.members[0]), (0, 0))[0]
         if len(chain) == 1:
-            return self.entry("no claim", [Found(self.source.line(place), formula.source(formula.members[0]), "no claim")])
+            found = self.alone(formula, place)
+            return self.entry(found.verdict, [found])
         links = enumerate(itertools.pairwise(chain))
-        found = [self.link(*left, *right, k == 0 and not before, start) for k, (left, right) in links]
-        verdicts = {f.verdict for f in found}
+        each = [self.link(*left, *right, k == 0 and not before, start) for k, (left, right) in links]
+        verdicts = {f.verdict for f in each}
         worst = next((v for v in ("not read", "differs", "agrees") if v in verdicts), "no claim")
-        return self.entry("differs" if "differs" in verdicts else worst, found)
+        return self.entry("differs" if "differs" in verdicts else worst, each)
+
+    def alone(self, formula: Formula, place: int) -> Found:
+        """A formula without an equality claims nothing, unless it compares."""
+        (x,), line, text = formula.members, self.source.line(place), formula.source(formula.members[0])
+        if x.function not in COMPARISONS.values():
+            return Found(line, text, "no claim")
+        if any(o.function in COMPARISONS.values() for o in x.operands):
+            return self.unread(text, place, "write one comparison at a time: a < b, b < c")
+        try:
+            holds = bool(np.all(evaluate(x, formula, self.scope)))
+        except TinygradError as error:
+            return self.unread(text, place, problem(error))
+        return Found(line, text, "agrees" if holds else "differs", reason="" if holds else "this does not hold")
 
     def link(self, left: Expression, before: Formula, right: Expression, formula: Formula, first: bool, start: int) -> Found:
         place = start + formula.spans.get(id(right), (0, 0))[0]

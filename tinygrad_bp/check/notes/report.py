@@ -29,12 +29,13 @@ PLAIN = tuple(
         (r"\\(?:text|mathrm|operatorname|mathbf|boldsymbol)\{([^{}]*)\}", r"\1"),
         (r"\{\s*(\w+|[+])\s*\}", r"{\1}"),
         (r"([_^])\{(\w+|[+])\}", r"\1\2"),
-        (r"\\[dt]?frac\{\s*\\partial\s*([^{}]*?)\s*\}\s*\{\s*\\partial\s*([^{}]*?)\s*\}", r"d\1/d\2"),
-        (r"\\[dt]?frac\s*(?:(\d)\s*(\d)|\{(\w+)\}\{(\w+)\})", r"\1\3/\2\4"),
+        (r"\\[dt]?frac\{\s*\\partial\s*([^{}]*?)\s*\}\s*\{\s*\\partial\s*([^{}]*?)\s*\}", r"d\1/d\2 "),
+        (r"\\[dt]?frac\s*(?:(\d)\s*(\d)|\{(\w+)\}\{(\w+)\})", r"\1\3/\2\4 "),
         (r"\\[dt]?frac\{(\w+)\}\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1/(\2)"),
         (r"\\[dt]?frac\{((?:[^{}]|\{[^{}]*\})*)\}\{((?:[^{}]|\{[^{}]*\})*)\}", r"(\1)/(\2)"),
         (r"\\(?:cdot|times)(?![A-Za-z])", "*"),
         (r"\\(alpha|beta|delta|epsilon|eta|theta|lambda|mu|sigma|sum|exp|log|ln|tanh|partial)(?![A-Za-z])", r"\1"),
+        (r"(?<=\()\s+|\s+(?=[),])", ""),
     )
 )  # of LaTeX
 GOOD = ("agrees", "declared", "defines", "no claim", "left out")
