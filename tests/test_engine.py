@@ -344,7 +344,7 @@ def test_arguments_that_are_not_differentiated_stay_what_they_are() -> None:
 
 def test_what_does_not_depend_has_gradient_zero() -> None:
     np.testing.assert_array_equal(grad(lambda x, y: np.sum(x), (0, 1))(np.ones(2), np.ones(3))[1], np.zeros(3))
-    with pytest.raises(GraphError, match="returned float64, not a Tensor, so nothing is known"):
+    with pytest.raises(GraphError, match="returned float64, not a Tensor: it does not depend"):
         grad(lambda x, y: np.sum(x), 1)(np.ones(2), np.ones(3))
     assert jvp(lambda x: Tensor(5.0), (1.0,), (1.0,))[1] == 0.0
     assert grad(lambda x: Tensor(5.0))(2.0) == 0.0

@@ -135,7 +135,7 @@ def test_functions_that_do_not_depend_on_their_argument():
 def test_what_is_refused():
     with pytest.raises(GraphError, match=r"returned shape \(3,\); a gradient is that of a scalar. Take np.sum, or use jacobian"):
         tg.grad(np.sin)(X)
-    with pytest.raises(GraphError, match=r"returned float, not a Tensor"):
+    with pytest.raises(GraphError, match=r"returned float, not a Tensor: it does not depend"):
         tg.grad(lambda x: x.item())(1.0)
     with pytest.raises(TypeError, match="argnums=1 asks for an argument that a call with 1 does not have"):
         tg.grad(np.sum, argnums=1)(X)
@@ -150,3 +150,22 @@ def test_what_is_refused():
 def test_empty_results_and_arguments():
     assert tg.jacobian(lambda x: x[:0])(X).shape == (0, 3)
     assert tg.jacobian(np.sum)(np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_keyword_arguments_are_passed_through():
+    assert tg.grad(lambda a, b=1.0: a * b)(2.0, b=3.0) == 3.0
+    assert tg.value_and_grad(lambda a, b=1.0: a * b)(2.0, b=3.0) == (6.0, 3.0)
+    np.testing.assert_array_equal(tg.jacobian(lambda x, n=1: x**n)(X, n=2), np.diag(2 * X))
+    np.testing.assert_allclose(tg.hessian(lambda x, n=1: np.sum(x**n))(X, n=3), np.diag(6 * X))
+
+
+def test_hvp_of_a_structure():
+    product = tg.hvp(lambda p: np.sum(p["w"] ** 3) * p["b"], {"w": X, "b": 2.0}, {"w": np.ones(3), "b": 0.0})
+    np.testing.assert_allclose(product["w"], 12 * X)
+    np.testing.assert_allclose(product["b"], np.sum(3 * X**2))
+
+
+def test_forward_mode_through_an_argument_without_a_derivative():
+    value, tangent = tg.jvp(lambda x: np.copysign(np.ones(3), x), (X,), (np.ones(3),))
+    np.testing.assert_array_equal(value, np.sign(X))
+    np.testing.assert_array_equal(tangent, np.zeros(3))

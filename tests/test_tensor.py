@@ -308,10 +308,10 @@ def test_shapes(run: Any, shape: Any) -> None:
         (lambda t: np.exp(t, where=A > 1), "does not cover the option where="),
         (lambda t: np.add(t, 1.0, dtype=np.float32), "does not cover the option dtype="),
         (lambda t: np.reshape(t, -1, order="F"), "does not cover the option order='F'"),
-        (np.hypot.reduce, "numpy.hypot.reduce has no derivative rule"),
-        (np.hypot.accumulate, "numpy.hypot.accumulate has no derivative rule"),
-        (np.frexp, "numpy.frexp has no derivative rule, so the graph would be lost. Declare one, for instance"),
-        (np.unwrap, r"tg.pointwise\(np.unwrap, x=lambda g, x: g \* ...\), or compute on t.detach\(\)"),
+        (np.hypot.reduce, "np.hypot.reduce has no derivative rule"),
+        (np.hypot.accumulate, "np.hypot.accumulate has no derivative rule"),
+        (np.frexp, "np.frexp has no derivative rule, so the graph would be lost. Declare one, for instance"),
+        (np.unwrap, r"tg.general\(np.unwrap, x=lambda g, x: g \* ...\), or compute on t.detach\(\)"),
         (lambda t: np.unwrap([t, t]), "no derivative rule|would silently lose its graph"),
     ],
     ids=range(11),
@@ -510,3 +510,19 @@ def test_the_fake_array_does_refuse() -> None:
     with pytest.raises(TypeError, match="FakeArray met"):
         _ = leaf(FakeArray([1.0, 2.0])) * np.ones(2)
     assert isinstance((FakeArray([1.0]) * leaf(FakeArray([1.0]))).raw, FakeArray)
+
+
+def test_masked_arrays_missing_methods_and_missing_brackets_are_refused_with_the_remedy() -> None:
+    masked = np.ma.array([1.0, 2.0], mask=[0, 1])
+    for run in (lambda: Tensor(masked), lambda: leaf([1.0, 2.0]) * masked):
+        with pytest.raises(DtypeError, match=r"lose its mask\. Write a\.filled\(0\.0\)"):
+            run()
+    with pytest.raises(AttributeError, match=r"a Tensor has no attribute 'max'; write np\.max\(t\)"):
+        leaf([1.0]).max()
+    with pytest.raises(TypeError, match=r"write @tg\.no_grad\(\), with brackets"):
+
+        @tg.no_grad
+        def f() -> None: ...
+
+    with pytest.raises(NoRuleError, match=r"np\.linalg\.svd has no derivative rule.*tg\.general\(np\.linalg\.svd"):
+        np.linalg.svd(leaf([[1.0]]))

@@ -184,5 +184,7 @@ def _tangent(t: Tensor, incoming: list[Tensor | None]) -> Tensor:
         else:  # two reverse passes: the pullback is linear in its gradient, and its transpose is the pushforward
             u = Tensor(np.zeros_like(t.raw), requires_grad=True)
             parts.append(next(g for node, g in pull(formula(t, u), v, recorded=True) if node is u))
+    if not parts:  # the tangents came in where nothing is differentiated
+        return Tensor(np.zeros_like(t.raw))
     total = sum(parts[1:], parts[0])
     return total if total.shape == t.shape else np.broadcast_to(total, t.shape)  # type: ignore[return-value]

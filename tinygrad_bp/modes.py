@@ -14,7 +14,9 @@ class _GradMode(ContextDecorator):
 
     mode: bool
 
-    def __init__(self) -> None:
+    def __init__(self, *functions: object) -> None:
+        if functions:
+            raise TypeError(f"write @tg.{type(self).__name__}(), with brackets")
         self.tokens: list[Token[bool]] = []
 
     def _recreate_cm(self) -> Self:  # a decorated function may be re-entered, in several threads

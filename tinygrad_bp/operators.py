@@ -11,6 +11,7 @@ gave tensors or are themselves inside a derivative.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -38,7 +39,7 @@ def grad(f: Function, argnums: Argnums = 0) -> Function:
     {'w': np.float64(5.0), 'b': np.float64(2.0)}
     """
     evaluate = value_and_grad(f, argnums)
-    return lambda *args: evaluate(*args)[1]
+    return lambda *args, **options: evaluate(*args, **options)[1]
 
 
 def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
@@ -49,8 +50,8 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     8.0 12.0
     """
 
-    def evaluate(*args: Any) -> tuple[Any, Any]:
-        call = _Call(f, args, argnums)
+    def evaluate(*args: Any, **options: Any) -> tuple[Any, Any]:
+        call = _Call(partial(f, **options), args, argnums)
         if call.output.size != 1:
             raise GraphError(
                 f"the function returned shape {call.output.shape}; a gradient is that of a scalar. Take np.sum, or use jacobian"
@@ -126,8 +127,8 @@ def jacobian(f: Function, argnums: Argnums = 0, layout: Layout = "numerator") ->
     if layout not in ("numerator", "denominator"):
         raise ValueError(f'layout is "numerator" (y down, x across) or "denominator" (x down, y across); got {layout!r}')
 
-    def evaluate(*args: Any) -> Any:
-        call = _Call(f, args, argnums)
+    def evaluate(*args: Any, **options: Any) -> Any:
+        call = _Call(partial(f, **options), args, argnums)
         shape = call.output.shape
         rows = [call.pullback(Tensor(e)) for e in _basis(call.output)]
         columns = zip(*rows, strict=True) if rows else ([] for _ in call.leaves)
@@ -148,7 +149,7 @@ def hessian(f: Function, argnums: Argnums = 0) -> Function:
     if isinstance(argnums, int):
         return jacobian(grad(f, argnums), argnums)
     blocks = [[jacobian(grad(f, i), j) for j in argnums] for i in argnums]
-    return lambda *args: tuple(tuple(block(*args) for block in row) for row in blocks)
+    return lambda *args, **options: tuple(tuple(block(*args, **options) for block in row) for row in blocks)
 
 
 def hvp(f: Function, x: Any, v: Any) -> Any:
@@ -159,7 +160,10 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
     >>> hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 0.0]))
     array([6., 0.])
     """
-    return jvp(grad(f), (x,), (v,))[1]
+    if not isinstance(x, dict | list | tuple) or _is_array(x):
+        return jvp(grad(f), (x,), (v,))[1]
+    directions = _leaves(v)  # of a structure: the gradient of the slope along v
+    return grad(lambda x: sum(np.sum(g * d) for g, d in zip(_leaves(grad(f)(x)), directions, strict=True)))(x)
 
 
 # -- behind them -------------------------------------------------------------------------------------------------------
@@ -180,8 +184,8 @@ class _Call:
             self.output = f(*[inside.get(i, x) for i, x in enumerate(args)])
         if not isinstance(self.output, Tensor):
             raise GraphError(
-                f"the function returned {type(self.output).__name__}, not a Tensor, so nothing is known about how it depends on its "
-                "arguments. Use NumPy functions on the arguments themselves, without .item(), .numpy() or float()"
+                f"the function returned {type(self.output).__name__}, not a Tensor: it does not depend on the arguments that are "
+                "differentiated, or only through what has no derivative (comparisons, floor, sign, argmax; .item(), .numpy(), float())"
             )
         self.leaves: list[Tensor] = [x for i in numbers for x in _leaves(inside[i % len(args)])]
         own = {t.serial for t in self.leaves}

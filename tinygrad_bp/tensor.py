@@ -91,7 +91,13 @@ def _operand(x: Any) -> str:
     return x.label() if isinstance(x, Tensor) else _describe(x)
 
 
+def _refuse_mask(x: Any) -> None:
+    if hasattr(x, "filled"):
+        raise DtypeError("a masked array would lose its mask. Write a.filled(0.0), and np.where for what the mask should do")
+
+
 def _private(x: Any) -> Any:
+    _refuse_mask(x)
     return x if x.__class__ in SCALARS else np.array(x) if isinstance(x, np.ndarray | list | tuple) else x
 
 
@@ -323,6 +329,10 @@ class Tensor:
         name = f", name={self.name!r}" if self.name else ""
         return f"Tensor({values}{name}{', requires_grad=True' if self.tracked else ''})"
 
+    def __getattr__(self, name: str) -> Any:
+        instead = f"; write np.{name}(t)" if not name.startswith("_") and callable(getattr(np, name, None)) else ""
+        raise AttributeError(f"a Tensor has no attribute {name!r}{instead}")
+
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
 
@@ -522,10 +532,12 @@ def _without_rule(function: Any, method: str, args: tuple[Any, ...], kwargs: dic
     if definition is not None:
         return _by_definition(function, method, definition, args, kwargs)
     if _any_tracked((args, kwargs)):
-        name = function.__name__ if method == "__call__" else f"{function.__name__}.{method}"
+        module = getattr(function, "__module__", "numpy").replace("numpy", "np", 1)
+        name = f"{module}.{function.__name__}" if method == "__call__" else f"np.{function.__name__}.{method}"
+        kind = "pointwise" if isinstance(function, np.ufunc) else "general"
         raise NoRuleError(
-            f"numpy.{name} has no derivative rule, so the graph would be lost. Declare one, for instance "
-            f"tg.pointwise(np.{name}, x=lambda g, x: g * ...), or compute on t.detach()"
+            f"{name} has no derivative rule, so the graph would be lost. Declare one, for instance "
+            f"tg.{kind}({name}, x=lambda g, x: g * ...), or compute on t.detach()"
         )
     return getattr(function, method)(*_plain(args), **_plain(kwargs))
 
@@ -555,6 +567,7 @@ def _as_data(data: Any, dtype: Any, requires_grad: bool) -> Array:
     if isinstance(data, Tensor):
         data._refuse("Tensor() of it", "t.detach()")
         data = data.raw
+    _refuse_mask(data)
     known = isinstance(data, np.ndarray | np.generic)
     if not known and hasattr(data, "__array_function__"):
         raw = data.copy() if dtype is None else data.astype(dtype)

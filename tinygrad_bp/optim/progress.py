@@ -83,6 +83,8 @@ class CtrlC:
     Only the main thread hears Ctrl-C, and a handler that a program has set for itself is left alone.
     """
 
+    REASON = "Ctrl-C"
+
     def __init__(self) -> None:
         self.reason, self.listening = "", False
 
@@ -96,7 +98,7 @@ class CtrlC:
     def _hear(self, signum: int, frame: FrameType | None) -> None:
         if self.reason:
             raise KeyboardInterrupt
-        self.reason = "Ctrl-C"
+        self.reason = self.REASON
 
     def __exit__(self, *exc: object) -> None:
         if self.listening:

@@ -42,7 +42,7 @@ def fit(
     clip_norm: float | None = None,
     measure_every: int | None = None,
     record_weights: bool = False,
-    restore_best: bool = False,
+    restore_best: bool | None = None,
     resume: History | None = None,
     rng: Any = None,
     progress: bool | None = None,
@@ -58,8 +58,9 @@ def fit(
     **The end.** After ``updates``, after ``epochs`` (of full batches one update each), when the training loss is at
     or below ``threshold``, or when the loss has not become lower for ``patience`` measurements (the validation loss
     where there is one); the first that happens. With nothing but a threshold it may run for ever. Ctrl-C ends it
-    after the update that is running, and the history is returned as ever. The weights are then the last ones; with
-    ``restore_best=True`` they are, however training ended, those with the lowest loss measured.
+    after the update that is running, puts back the weights with the lowest loss measured, and the history is returned as
+    ever. However else it ended, the weights are the last ones; ``restore_best=True`` puts the best back always, and
+    ``False`` never, so that an interrupted run goes on where it was.
 
     **Measurements** are made every ``measure_every`` updates (by default after each update of a full batch and each
     epoch of mini-batches), at the start and at the end: the training loss over all samples, that of the current
@@ -199,7 +200,7 @@ class _Run:
     clip_norm: float | None
     every: int
     record_weights: bool
-    restore_best: bool
+    restore_best: bool | None
 
     def __post_init__(self) -> None:
         self.history, self.optimizer = self.state.history, self.state.optimizer
@@ -229,7 +230,8 @@ class _Run:
 
     def restore(self) -> None:
         """Put the best weights back, where that was asked for."""
-        if self.restore_best and self.history.best:
+        wanted = self.history.stopped == CtrlC.REASON if self.restore_best is None else self.restore_best
+        if wanted and self.history.best and self.history.best["weights"]:
             put_back(self.optimizer.params, self.history.best["weights"])
             self.history.restored = self.history.best["at"]
 
@@ -333,7 +335,10 @@ class _Run:
         value = math.inf if math.isnan(value) else value  # so that any number is better
         if not best or value < best["value"]:
             best.update(
-                value=value, at=h.updates, stale=0, weights=[p.raw.copy() for p in self.optimizer.params] if self.restore_best else []
+                value=value,
+                at=h.updates,
+                stale=0,
+                weights=[] if self.restore_best is False else [p.raw.copy() for p in self.optimizer.params],
             )
         elif h.updates % self.every == 0:  # the one at the end of a run that will be resumed does not count
             best["stale"] += 1
