@@ -94,3 +94,17 @@ def test_a_failing_formula_says_which_rule_argument_and_line():
     (note,) = caught.value.__notes__
     assert "the derivative of <lambda> with respect to x (tensor 'x'), recorded by" in note
     assert "y = broken(x)  # its line" in note
+
+
+def test_a_failing_formula_of_ones_own_or_of_linear_algebra_says_the_line_without_being_watched():
+    broken = tg.pointwise(lambda x: x * x, x=lambda g, x: g * x.nonsense)
+    x = Tensor(1.0, requires_grad=True, name="x")
+    y = broken(x) * 2  # one of ours
+    with pytest.raises(AttributeError) as caught:
+        y.backward()
+    assert caught.value.__notes__[0].endswith("y = broken(x) * 2  # one of ours.")
+    z = np.linalg.det(x * np.zeros((2, 2)))  # singular
+    with pytest.raises(np.linalg.LinAlgError) as caught:
+        z.backward()
+    assert "the derivative of det with respect to a" in caught.value.__notes__[0]
+    assert caught.value.__notes__[0].endswith("# singular.")

@@ -100,8 +100,7 @@ def training() -> str:
             lines.append(f"{updates:>7}  {label:<12}  {value}  {quoted}{'  agrees' if value == quoted else ''}")
     lines += [
         "",
-        "The formulas take all gradients at one point (simultaneous); the quoted losses come",
-        "from updating w5..w8 first and carrying the error back through their new values.",
+        "The quoted losses come from updating w5..w8 first and using their new values.",
     ]
     return "\n".join(lines)
 

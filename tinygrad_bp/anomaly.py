@@ -66,19 +66,20 @@ def watch_forward(what: str, operands: Iterable[Any], result: Any, serial: int) 
         raise AnomalyError(f"{what} is {place}{cause}. Recorded by {lines[serial]}")
 
 
-def watch_backward(what: str, g: Any, gx: Any, serial: int) -> None:
+def watch_backward(what: str, g: Any, gx: Any, node: Any) -> None:
     """Raise if a formula made something that is not finite."""
     lines = detect_anomaly.lines.get()
     if lines is None or (place := _not_finite(getattr(gx, "raw", gx))) is None:
         return
     cause = "" if _not_finite(getattr(g, "raw", g)) is None else ", and so was the gradient that came in"
-    raise AnomalyError(f"{what} is {place}{cause}. Recorded by {recorded_by(serial)}")
+    raise AnomalyError(f"{what} is {place}{cause}. Recorded by {recorded_by(node)}")
 
 
-def recorded_by(serial: int) -> str:
-    """The user's line that recorded a node, where it was watched."""
+def recorded_by(node: Any) -> str:
+    """The user's line that recorded a node, where it was watched, or belongs to a rule whose formulas may fail."""
     lines = detect_anomaly.lines.get() or {}
-    return lines.get(serial, "a line that tg.detect_anomaly() names if the forward pass runs inside it")
+    unknown = "a line that tg.detect_anomaly() names if the forward pass runs inside it"
+    return lines.get(node.serial) or str(getattr(node, "line", unknown))
 
 
 def _not_finite(a: Any) -> str | None:

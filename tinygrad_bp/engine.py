@@ -70,10 +70,10 @@ def _pull_back(t: Tensor, g: Any, cotangents: dict[int, Any], formulas: tuple[An
                 if getattr(gx, "shape", None) != x.raw.shape or gx.dtype is not x.raw.dtype:
                     gx = project(gx, x, t)
             except Exception as error:
-                error.add_note(f"This happened in {_derivative(t, formula, x)}, recorded by {recorded_by(t.serial)}.")
+                error.add_note(f"This happened in {_derivative(t, formula, x)}, recorded by {recorded_by(t)}.")
                 raise
             if detect_anomaly.running:
-                watch_backward(_derivative(t, formula, x), g, gx, t.serial)
+                watch_backward(_derivative(t, formula, x), g, gx, t)
             s = x.serial
             cotangents[s] = cotangents[s] + gx if s in cotangents else gx
 

@@ -40,12 +40,15 @@ class Rule:
 
     __slots__ = (
         "__weakref__", "arguments", "formulas", "function", "kind", "name", "options", "pulls", "reads", "recorded", "run", "signature",
+        "traced",
     )  # fmt: skip
 
     def __init__(self, kind: Kind, function: Callable[..., Any], formulas: Mapping[str, Formula | None]) -> None:
         self.kind = kind
         self.function = self.run = function  # the engine calls run, where a rule needs another way to the same result
         self.name = getattr(function, "__name__", repr(function))
+        module = getattr(function, "__module__", None) or "numpy"
+        self.traced = "linalg" in module or not module.startswith(("numpy", "tinygrad_bp"))  # its formulas may fail: remember where it ran
         self.arguments = tuple(formulas)
         self.formulas = tuple(formulas.values())
         self.options: dict[str, Any] = {}

@@ -156,7 +156,9 @@ solve: Any = general(
     b=lambda g, a, b: sum_to(solve(swap(a), g), b.shape),
 )
 general(np.linalg.det, a=lambda g, a, y: (g * y)[..., None, None] * swap(np.linalg.inv(a)))
+RULES[functions.solve].traced = True
 log_abs_det = general(functions.log_abs_det, a=lambda g, a: g[..., None, None] * swap(np.linalg.inv(a)))
+RULES[functions.log_abs_det].traced = True
 general(np.linalg.cholesky, a=cholesky_pullback)
 
 # -- shapes --------------------------------------------------------------------------------------------------------

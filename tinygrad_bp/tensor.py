@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tinygrad_bp.anomaly import detect_anomaly, watch_forward
+from tinygrad_bp.anomaly import detect_anomaly, user_line, watch_forward
 from tinygrad_bp.changes import Changes, next_serial, shares_memory, views
 from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, RuleError, ShapeError, TinygradError
 from tinygrad_bp.modes import grad_enabled
@@ -82,9 +82,17 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
         view = rule.kind == "linear" and shares_memory(raw, arrays[0])
         t.inputs, t.arrays = (inputs[:1], arrays[:1]) if view else ((), ())
     t.serial = next_serial()
-    if detect_anomaly.running:
-        watch_forward(f"the result of {rule.name}({', '.join(map(_operand, inputs))})", arrays, raw, t.serial)
+    if rule.traced or detect_anomaly.running:
+        _watch(t, rule, inputs, arrays)
     return t
+
+
+def _watch(t: Tensor, rule: Rule, inputs: tuple[Any, ...], arrays: list[Any]) -> None:
+    """What is worth remembering or looking at, but not for every operation."""
+    if rule.traced and t.tracked:
+        t.line = user_line()
+    if detect_anomaly.running:
+        watch_forward(f"the result of {rule.name}({', '.join(map(_operand, inputs))})", arrays, t.raw, t.serial)
 
 
 def _operand(x: Any) -> str:
@@ -195,6 +203,7 @@ class Tensor:
         "changed",  # serial number of the last change in place, 0 if none
         "gradient",  # behind .grad: None, an array, or the tensor that .grad handed out
         "inputs",  # tensors and plain numbers that the operation read
+        "line",  # of the user's program, where the rule is one whose formulas may fail
         "name",
         "params",  # metadata of the operation, such as axis; None where there is none
         "raw",  # behind .data: the array, without its guards
@@ -203,6 +212,8 @@ class Tensor:
         "spoiled",  # where set: nodes older than this may hold an array that somebody else can write to
         "tracked",  # behind .requires_grad
     )
+
+    line: str
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
         self.raw = _as_data(data, dtype, requires_grad)
