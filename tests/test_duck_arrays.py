@@ -413,3 +413,12 @@ def test_training_on_a_cluster_of_two_workers(processes: bool) -> None:
         assert len(client.scheduler_info()["workers"]) == 2
         losses = trained(step_by_step.network(), x, t, 3)
     np.testing.assert_allclose(losses, trained(step_by_step.network(), SAMPLES, TARGETS, 3), rtol=1e-13)
+
+
+def test_writes_through_data_of_an_array_on_a_gpu_are_noticed() -> None:
+    w = Tensor(FakeArray(np.array([1.0, 2.0])), requires_grad=True, name="w")
+    loss = np.sum(w * w)
+    held = w.data
+    held.host[0] = 100.0  # as a kernel would
+    with pytest.raises(InPlaceError, match="tensor 'w' was changed in place after multiply read it"):
+        loss.backward()
