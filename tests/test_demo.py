@@ -3,7 +3,7 @@
 import pytest
 
 from docs.make import DRAWINGS, PICTURES
-from tinygrad_bp.__main__ import main
+from tinygrad_bp.cli import main
 from tinygrad_bp.draw import layout
 
 

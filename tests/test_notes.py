@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import tinygrad_bp as tg
-from tinygrad_bp.__main__ import main
 from tinygrad_bp.check.notes.markdown import pieces
+from tinygrad_bp.cli import main
 from tinygrad_bp.errors import FileFormatError, FormulaError
 
 ROOT = Path(__file__).parent.parent

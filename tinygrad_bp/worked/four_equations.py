@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp import nn, optim, sigmoid
+from tinygrad_bp import Tensor, nn, optim, sigmoid
 from tinygrad_bp.worked.data import Split
 
 TITLE = "反向传播算法（过程及公式推导）"
@@ -56,6 +56,21 @@ def feed_forward(model: nn.MLP, x: Any) -> tuple[Arrays, Arrays]:
         zs.append(activations[-1] @ layer.weight.numpy().T + layer.bias.numpy())
         activations.append(sigmoid(zs[-1]))
     return zs, activations
+
+
+def forward(model: nn.MLP, x: Any = (0.05, 0.10), y: Any = (0.01, 0.99)) -> Tensor:
+    """C of one sample x, its tensors named after the document: a_1, z_2, a_2, ..., a_L.
+
+    The sample is ours (the document has no numbers), for a network of 2 inputs and 2 outputs.
+
+    >>> print(f"{forward(network([2, 3, 2])):.9f}")
+    0.386353836
+    """
+    a = Tensor(x).named("a_1")
+    for l, layer in enumerate(layers(model), 2):
+        a = sigmoid(layer(a).named(f"z_{l}")).named(f"a_{l}")
+    cost: Tensor = nn.QuadraticCost("C", None)(a, Tensor(y).named("y"))
+    return cost
 
 
 def sigma_prime(z: Any) -> Any:
