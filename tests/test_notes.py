@@ -164,6 +164,63 @@ def test_a_formula_is_left_out_where_the_note_says_why():
     assert "a joke" in str(report)
 
 
+MARK = "<!-- wrong: A47 the sign -->"
+
+
+@pytest.mark.parametrize(
+    ("formulas", "expected", "ok"),
+    [
+        (MARK + "$2 + 2 = 5$ $1 = 1$", ["wrong, as said", "agrees"], True),
+        (MARK + "$2 + 2 = 4$", ["said to be wrong, but agrees"], False),
+        (MARK + "$2 + 2 = 4 = 5$", ["agrees", "wrong, as said"], True),
+        (MARK + "\n\n$$(2 + 2 = 4$$", ["wrong, as said"], True),  # a bracket too many
+        (MARK + "$1 > 2$", ["wrong, as said"], True),
+        (MARK + "$z_1$", ["said to be wrong, but agrees"], False),
+        (MARK + "$\\frac{\\partial E}{\\partial V} = (y - t) h$", ["wrong, as said"], True),  # its shape
+        (MARK + "$1 = 2$ $2 = 3$", ["wrong, as said", "differs"], False),
+        (MARK + "<!-- not checked: a joke -->$1 = 2$", ["left out"], True),
+        ("<!-- not checked: a joke -->" + MARK + "$1 = 2$", ["left out"], True),
+        (MARK + "$$\\begin{aligned} 1 &= 1 \\\\ 2 &= 3 \\end{aligned}$$", ["agrees", "wrong, as said"], True),
+        (MARK + "\n# Next\n$1 = 2$", ["not read", "differs"], False),  # the formula that it speaks of is gone
+        (MARK, ["not read"], False),
+        ("<!-- wrong: -->$1 = 1$", ["not read", "agrees"], False),
+        ("<!-- wrong: a,b -->$1 = 1$", ["not read", "agrees"], False),
+        (f"`{MARK}` $1 = 2$", ["differs"], False),
+    ],
+)
+def test_what_is_said_to_be_wrong_has_to_be(formulas, expected, ok):
+    report = tg.check.notes(NETWORK + formulas + "\n")
+    assert [f.verdict for e in report if e.verdict != "network" for f in e.found] == expected
+    assert report.ok == ok
+    assert max(map(len, str(report).splitlines())) <= 80
+
+
+def test_what_is_said_to_be_wrong_is_found_by_its_name():
+    report = tg.check.notes(
+        NETWORK + "<!-- wrong: A1 -->\n<!-- wrong: B-2 twice -->\n$$\\frac{\\partial E}{\\partial v_1} = (t - y) h_1$$\n"
+    )
+    (row,) = report.said("A1")
+    assert report.said("B-2") == report.said() == (row,)
+    assert not report.said("A")
+    assert (row.said, row.line, row.verdict, row.claimed) == ("A1, B-2", 15, "wrong, as said", -row.expected)
+    assert (row.difference, row.relative) == (pytest.approx(2 * abs(row.expected)), pytest.approx(2))
+    assert row.diagnosis.mistake == "sign flipped"
+    assert str(report).count("The sign is flipped in dE/dv1.") == 1
+    assert "1 wrong as said" in str(report)
+
+
+def test_each_mark_has_a_diagnosis_of_its_own():
+    rows = [
+        r"\frac{\partial E}{\partial v_1} = (y - t) v_1",
+        r"\frac{\partial E}{\partial w_1} = (y - t) v_1 x_1",
+        r"\frac{\partial E}{\partial v_2} = 2 (y - t) h_2",
+    ]
+    marked = "\n".join(f"<!-- wrong: {i} -->\n$${row}$$" for i, row in enumerate(rows))
+    report = tg.check.notes(NETWORK + marked + "\n$\\frac{\\partial E}{\\partial v_2} = -(y - t) h_2$\n")
+    assert [row.diagnosis.mistake for row in report.said()] == ["weight for output", "sigma' missing", "factor 2"]
+    assert [d.mistake for d in report.notes[0].diagnoses.values()] == ["sign flipped"]
+
+
 def test_line_ends_and_byte_order_marks_make_no_difference(tmp_path):
     for data in (b"\xef\xbb\xbfa\r\n$1 = 2$\r\n", b"a\r$1 = 2$\r", b"a\n$1 = 2$"):
         (tmp_path / "note.md").write_bytes(data)
@@ -274,6 +331,7 @@ A = "```network\na = [" + ", ".join(["1.5"] * 1500) + "]\nE = sum(a * a)\n```\n"
     "\n" + "".join("`" * (i % 98 + 1) + " " for i in range(18_000)),
     "\n<!-- not checked:" + " " * 900_000,
     "\n" + "<!-- not checked:" * 50_000,
+    "\n" + "<!-- wrong: A -->" * 4_900 + "$1 = 2$",
     "\n" + ">" * 900_000,
     "\n" + "```x\n" * 150_000,
     A + "$E = \\sum outer(outer(a, a), outer(a, a))$",

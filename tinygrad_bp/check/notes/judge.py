@@ -15,7 +15,7 @@ from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.evaluate import evaluate
 from tinygrad_bp.check.formula.names import key
 from tinygrad_bp.check.formula.parser import COMPARISONS
-from tinygrad_bp.check.notes import network
+from tinygrad_bp.check.notes import marks, network
 from tinygrad_bp.check.notes.markdown import Piece, Source, pieces
 from tinygrad_bp.check.notes.network import Network, problem
 from tinygrad_bp.check.notes.report import Entry, Found
@@ -40,6 +40,8 @@ def judge(source: Source) -> Iterator[Entry]:
     for count, piece in enumerate(pieces(source.text)):
         if count > PIECES:
             raise source.error(piece.start, f"more than {PIECES} formulas and headings. Split the note into several files")
+        if piece.kind in ("heading", "network"):
+            yield from reader.unused()
         if piece.kind == "heading":
             reader.section += 1
         elif piece.kind == "network":
@@ -48,10 +50,12 @@ def judge(source: Source) -> Iterator[Entry]:
             yield reader.entry("network", [Found(reader.network.line, summary(reader.network), "declared")])
         elif piece.kind == "left out":
             reader.reason = piece.text
-        elif piece.kind == "unclosed":
-            yield reader.entry("not read", [reader.unread("", piece.start, piece.text)])
+        elif piece.kind == "wrong":
+            yield from reader.mark(piece)
         else:
-            yield from reader.formulas(piece)
+            entries = list(reader.formulas(piece))
+            yield from marks.as_said(entries, reader.taken()) if reader.marks and entries else entries
+    yield from reader.unused()
 
 
 def summary(declared: Network) -> str:
@@ -66,6 +70,7 @@ class _Reader:
         self.source = source
         self.section = self.networks = self.count = 0
         self.reason: str | None = None  # why the next formula is left out
+        self.marks: list[marks.Mark] = []  # what says that the next formula is wrong
         self.budget: float = BUDGET
         self.declare(Network())
 
@@ -83,10 +88,35 @@ class _Reader:
     def unread(self, text: str, place: int, why: str, outcome: str = "not read") -> Found:
         return Found(self.source.line(place), text, outcome, column=self.source.column(place), reason=why)
 
+    # -- what is said to be wrong ------------------------------------------------------------------------------------
+
+    def mark(self, piece: Piece) -> Iterator[Entry]:
+        name = marks.named(piece.text)
+        if name is None:
+            why = "a mark needs a name of at most 20 letters, digits, '-', '_' and '.': <!-- wrong: A47 -->"
+            yield self.entry("not read", [self.unread("wrong:", piece.start, why)])
+        else:
+            self.marks.append(marks.Mark(name, piece.start))
+
+    def taken(self) -> list[str]:
+        """The names for the formula that has been reached."""
+        names, self.marks = [mark.name for mark in self.marks], []
+        return names
+
+    def unused(self) -> Iterator[Entry]:
+        """Marks without a formula: what was said to be wrong is not there."""
+        for mark in self.marks:
+            why = "no formula follows this mark before the next heading, network or the end"
+            yield self.entry("not read", [self.unread(f"wrong: {mark.name}", mark.start, why)])
+        self.marks = []
+
     # -- formulas --------------------------------------------------------------------------------------------------
 
     def formulas(self, piece: Piece) -> Iterator[Entry]:
         """The formulas between one pair of dollar signs; where they cannot be read together, line by line."""
+        if piece.kind == "unclosed":
+            yield self.entry("not read", [self.unread("", piece.start, piece.text)])
+            return
         if self.reason is not None:
             yield self.entry("left out", [self.unread(piece.text, piece.start, self.reason, "left out")])
             self.reason = None

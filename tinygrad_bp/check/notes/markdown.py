@@ -19,12 +19,13 @@ FENCE = re.compile(r"^(?P<quote>(?:[ ]{0,3}>)*)[ \t]*(?P<fence>`{3,}|~{3,})[ \t]
 SPECIAL = re.compile(r"\\.|`+|<!--|\$\$|\$|^[ ]{0,3}#{1,6}[ \t]", re.MULTILINE | re.DOTALL)
 QUOTE = re.compile(r"^(?:[ ]{0,3}>)+", re.MULTILINE)
 PARAGRAPH = re.compile(r"\n[ \t>]*\n")
+COMMENTS = {"not checked": "left out", "wrong": "wrong"}
 DOLLAR = re.compile(r"(?:[^\\$]|\\.)*+\$", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of the file that matters: "formula", "network", "heading", "left out" or "unclosed"."""
+    """A part of the file that matters: "formula", "network", "heading", "left out", "wrong" or "unclosed"."""
 
     kind: str
     text: str
@@ -81,9 +82,9 @@ def prose(text: str, at: int, end: int) -> Iterator[Piece]:
         elif sign == "<!--":
             close = text.find("-->", at, end)
             close = end if close < 0 else close
-            word, colon, reason = text[at:close].partition(":")
-            if word.strip() == "not checked" and colon:
-                yield Piece("left out", reason.strip(), found.start())
+            word, colon, rest = text[at:close].partition(":")
+            if colon and word.strip() in COMMENTS:
+                yield Piece(COMMENTS[word.strip()], rest.strip(), found.start())
             at = min(close + 3, end)
         elif sign.startswith("$"):
             piece, at = formula(text, found.start(), end, sign)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tinygrad_bp.check.diagnosis import Diagnosis
 
 CLAIM = 60  # characters of a claim that are shown
-SEARCHES = 10  # diagnoses in one note
+SEARCHES = 10  # diagnoses in one note,
+MARKED = 200  # and of what it says itself is wrong, each formula alone, which is quick
 PLAIN = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -38,12 +39,15 @@ PLAIN = tuple(
         (r"(?<=\()\s+|\s+(?=[),])", ""),
     )
 )  # of LaTeX
-GOOD = ("agrees", "declared", "defines", "no claim", "left out")
+AS_SAID, NOT_AS_SAID = "wrong, as said", "said to be wrong, but agrees"  # where the note has a mark
+GOOD = ("agrees", "declared", "defines", "no claim", "left out", AS_SAID)
 
 
 @dataclass(frozen=True)
 class Found:
-    """One equality and what became of it: "agrees", "differs", "not read"; or "defines", "no claim", "left out", "declared"."""
+    """One equality and what became of it: "agrees", "differs", "not read"; "defines", "no claim", "left out", "declared";
+    and where the note says that it is wrong, "wrong, as said" or "said to be wrong, but agrees".
+    """
 
     line: int
     text: str
@@ -51,6 +55,46 @@ class Found:
     row: Row | None = None  # the comparison itself
     column: int = 0
     reason: str = ""  # why it was not read
+    said: str = ""  # the name that a mark in the note gives to what is wrong here
+    reports: tuple[Report, ...] = field(default=(), repr=False, compare=False)  # on all claims that have this mark, on those here
+
+    @property
+    def label(self) -> str:
+        """The verdict, with the name of the mark."""
+        return f"{self.verdict} ({cut_name(self.said)})" if self.said else self.verdict
+
+    @property
+    def unread(self) -> bool:
+        return self.verdict == "not read" or (self.verdict == AS_SAID and self.row is None and self.column > 0)
+
+    @property
+    def expected(self) -> Any:
+        """What should stand there; ``None`` where nothing could be computed."""
+        return None if self.row is None else self.row.autograd
+
+    @property
+    def claimed(self) -> Any:
+        """The value of what stands there."""
+        return None if self.row is None else self.row.claim
+
+    @property
+    def difference(self) -> float | None:
+        """The largest absolute difference; NaN for shapes that differ."""
+        return None if self.row is None else self.row.difference
+
+    @property
+    def relative(self) -> float | None:
+        """The same, relative to the largest expected number."""
+        return None if self.row is None else self.row.relative
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis | None:
+        """Why a claim with a mark is wrong; ``None`` without a mark, or where it is not about a derivative."""
+        if not self.said or not explicable(self):
+            return None
+        with np.errstate(all="ignore"):
+            found = [report.diagnosis for report in self.reports]
+        return next(filter(None, found), found[-1])
 
 
 @dataclass(frozen=True)
@@ -97,16 +141,25 @@ class Note:
 
 
 def wrong(entry: Entry) -> list[Found]:
-    """Claims about gradients and new weights that differ: what a diagnosis can explain."""
-    return [f for f in entry.found if f.row is not None and f.row.target is not None and f.row.verdict in ("differs", "shape")]
+    """Claims about gradients and new weights that differ, and have no mark of their own: what a diagnosis can explain."""
+    return [f for f in entry.found if explicable(f) and not f.said]
+
+
+def explicable(found: Found) -> bool:
+    return found.row is not None and found.row.target is not None and found.row.verdict in ("differs", "shape")
 
 
 def diagnosed(entries: Sequence[Entry]) -> Diagnosis:
-    """One diagnosis for several formulas; of several claims about one gradient a wrong one counts."""
-    rows = [f.row for e in entries for f in e.found if f.row is not None and f.row.target is not None]
-    rows.sort(key=lambda row: not row.ok)  # the report keeps the last
+    """One diagnosis for several formulas."""
     with np.errstate(all="ignore"):
-        return Report(tuple(rows), entries[0].program, entries[0].lr).diagnosis
+        return reported(entries).diagnosis
+
+
+def reported(entries: Sequence[Entry]) -> Report:
+    """The claims about derivatives that have no mark yet; of several about one gradient a wrong one counts."""
+    rows = [f.row for e in entries for f in e.found if f.row is not None and f.row.target is not None and not f.said]
+    rows.sort(key=lambda row: not row.ok)  # the report keeps the last
+    return Report(tuple(rows), entries[0].program, entries[0].lr)
 
 
 @dataclass(frozen=True)
@@ -117,7 +170,7 @@ class NotesReport:
 
     @property
     def ok(self) -> bool:
-        """Whether everything was read and agrees."""
+        """Whether everything was read and agrees, or is wrong where the note says so."""
         return all(e.verdict in GOOD or e.verdict == "network" for note in self.notes for e in note.entries)
 
     def __bool__(self) -> bool:
@@ -125,6 +178,11 @@ class NotesReport:
 
     def __iter__(self) -> Iterator[Entry]:
         return (e for note in self.notes for e in note.entries)
+
+    def said(self, name: str | None = None) -> tuple[Found, ...]:
+        """The equalities that a mark of this name, or any mark, says are wrong."""
+        marked = (f for note in self.notes for e in note.entries for f in e.found if f.said)
+        return tuple(f for f in marked if name is None or name in f.said.split(", "))
 
     def __str__(self) -> str:
         return self.text()
@@ -143,12 +201,18 @@ class NotesReport:
         yield show(note.name)
         yield f"{'line':>5}  {'claim':<{CLAIM}}  verdict"
         yield "-" * (CLAIM + 17)
+        told: set[int] = set()  # the diagnoses that were shown
         for i, found in merged(note):
-            yield f"{found.line:>5}  {cut(show(readable(found.text)), CLAIM):<{CLAIM}}  {found.verdict}"
+            width = min(CLAIM, CLAIM + 11 - len(found.label))
+            yield f"{found.line:>5}  {cut(show(readable(found.text)), width):<{width}}  {found.label}"
             for text in beneath(found):
                 yield from wrapped(show(text), "       ")
-            for text in explained(note.diagnoses[i]) if i in note.diagnoses else ():
+            diagnosis = note.diagnoses.get(i) if i is not None else None
+            if found.said and len(told) < MARKED:
+                diagnosis = found.diagnosis
+            for text in explained(diagnosis) if diagnosis is not None and id(diagnosis) not in told else ():
                 yield from wrapped(show(text), "       > ")
+            told.add(id(diagnosis))
         yield ""
         yield from wrapped(totals(note), "")
 
@@ -169,21 +233,22 @@ def merged(note: Note) -> Iterator[tuple[int | None, Found]]:
 def totals(note: Note) -> str:
     """``31 formulas: 27 agree, 2 differ, 1 not read, 1 without a claim``, and the share that was checked."""
     count = note.formulas
-    words = {"agrees": "agree", "differs": "differ", "not read": "not read", "no claim": "without a claim", "left out": "left out"}
+    words = {"agrees": "agree", "differs": "differ", AS_SAID: "wrong as said", NOT_AS_SAID: "said to be wrong but agree",
+             "not read": "not read", "no claim": "without a claim", "left out": "left out"}  # fmt: skip
     parts = [f"{count[verdict]} {words[verdict]}" for verdict in words if count[verdict] or verdict in ("agrees", "differs", "not read")]
     links = [f for e in note.entries for f in e.found if f.row is not None]
-    claims = count["agrees"] + count["differs"] + count["not read"]
+    claims = sum(count[verdict] for verdict in ("agrees", "differs", AS_SAID, NOT_AS_SAID, "not read"))
     share = f"; {100 * (claims - count['not read']) // claims} % of those with a claim were checked" if claims else ""
-    hold = sum(f.verdict == "agrees" for f in links)
+    hold = sum(f.row is not None and f.row.ok for f in links)
     return f"{sum(count.values())} formulas: {', '.join(parts)}{share}. {hold} of {len(links)} equalities hold."
 
 
 def beneath(found: Found) -> Iterator[str]:
     """What is to be said of a claim that does not hold, or could not be read."""
     if found.reason:
-        yield f"column {found.column}: {found.reason}" if found.verdict == "not read" else found.reason
+        yield f"column {found.column}: {found.reason}" if found.unread else found.reason
     row = found.row
-    if row is None or found.verdict != "differs":
+    if row is None or found.verdict not in ("differs", AS_SAID):
         return
     if row.verdict == "shape":
         yield f"expected shape {np.shape(row.autograd)}, claimed shape {np.shape(row.claim)}"
@@ -201,9 +266,14 @@ def shown(value: Any) -> str:
     return " ".join(np.array2string(np.asarray(value), precision=7, threshold=12, separator=", ").split())
 
 
+def cut_name(name: str) -> str:
+    return name if len(name) <= 20 else f"{name[:17]}..."
+
+
 def cut(text: str, width: int) -> str:
     """A claim on one line; its end matters as much as its beginning."""
-    return text if len(text) <= width else f"{text[: width - 23]} ... {text[-18:]}"
+    tail = min(18, width // 3)
+    return text if len(text) <= width else f"{text[: width - tail - 5]} ... {text[-tail:]}"
 
 
 def readable(text: str) -> str:
