@@ -23,7 +23,7 @@ MAY_READ = {
     "functions": {"errors"},
     "rule": {"errors"},
     "anomaly": {"errors"},
-    "changes": set(),
+    "changes": {"errors"},
     "files": {"errors"},
     "modes": set(),
     "tensor": {"anomaly", "changes", "modes", "errors", "rule"},

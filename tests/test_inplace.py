@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -226,14 +228,54 @@ def test_a_view_that_becomes_a_leaf_has_values_of_its_own() -> None:
 
 def test_results_are_read_only() -> None:
     y = Tensor(START, requires_grad=True) * 2
-    with pytest.raises(ValueError, match="read-only"):
-        y.data[0] = 1.0
     with pytest.raises(GraphError, match="is the result of multiply; its data cannot be replaced"):
         y.data = START
     with pytest.raises(GraphError, match="is part of a graph, so its elements cannot be assigned"):
         y[0] = 1.0
     with pytest.raises(GraphError, match=r"Build the new value with np.where, or write inside tg.no_grad\(\)"):
         Tensor(START, requires_grad=True)[0] = 1.0
+
+
+def augmented(d: Any) -> None:
+    d += 1.0
+
+
+WRITES: dict[str, Callable[[Any], Any]] = {
+    "item": lambda d: d.__setitem__(0, 1.0),
+    "item of a view": lambda d: d[:1].__setitem__(0, 1.0),
+    "augmented": augmented,
+    "ufunc": lambda d: np.exp(d, out=d),
+    "ufunc.at": lambda d: np.add.at(d, [0], 1.0),
+    "ufunc of others": lambda d: np.multiply(np.ones(3), 2.0, out=d),
+    "reduction": lambda d: np.sum(np.ones((2, 3)), axis=0, out=d),
+    "function": lambda d: np.concatenate([d, d], out=d),
+    "method with out": lambda d: d.clip(0.0, 1.0, out=d),
+    "copyto": lambda d: np.copyto(d, 0.0),
+    "fill": lambda d: d.fill(0.0),
+    "sort": lambda d: d.sort(),
+    "put": lambda d: np.put(d, [0], [1.0]),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_write_to_the_data_of_a_result_names_the_tensor_and_its_operation(write: Callable[[Any], Any]) -> None:
+    y = (Tensor([1.0, 2.0, 3.0], requires_grad=True) * 2).named("y")
+    with pytest.raises(InPlaceError, match="values of tensor 'y', the result of multiply, so they cannot be written to"):
+        write(y.data)
+    np.testing.assert_array_equal(y.numpy(), [2.0, 4.0, 6.0])
+
+
+def test_the_data_of_a_result_is_an_array_like_any_other_to_compute_with() -> None:
+    y = Tensor([1.0, 2.0], requires_grad=True) * 2
+    d = y.data
+    assert repr(d) == "array([2., 4.])"
+    assert {type(d + 1), type(np.exp(d)), type(np.asarray(d)), type(d.copy()), type(np.add(1.0, d, out=np.zeros(2)))} == {np.ndarray}
+    copies = [d.copy(), np.array(d), d.astype(np.float32), d + 0, pickle.loads(pickle.dumps(d))]
+    for copy in copies:
+        np.add(copy, 1.0, out=copy)
+        copy[0] = 7.0
+        np.testing.assert_array_equal(copy, [7.0, 5.0])
+    np.testing.assert_array_equal(y.numpy(), [2.0, 4.0])
 
 
 def test_assigning_a_tracked_tensor_to_elements_would_lose_its_graph() -> None:

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_bp.errors import InPlaceError
+
 next_serial = itertools.count(1).__next__  # creation order, which is a topological order
 
 
@@ -56,6 +58,77 @@ class Changes:
     @classmethod
     def look_everywhere(cls) -> None:
         cls.look([ref() for ref, _ in list(cls.exposed.values())])
+
+
+class ReadOnly(np.ndarray[Any, Any]):
+    """A result's values in the user's hands: an array like any other, but a write to it says whose values they are.
+
+    Whatever is computed from it is a plain array. Copies may be written to.
+    """
+
+    owner = "a tensor"
+
+    def __array_finalize__(self, base: Any) -> None:
+        self.owner = getattr(base, "owner", self.owner)
+
+    def guard(self) -> None:
+        """Raise where a write would change the values of a graph."""
+        if not self.flags.writeable:
+            raise InPlaceError(
+                f"these are the values of {self.owner}, so they cannot be written to: a gradient would be wrong. "
+                "Write to a copy, t.numpy(), or compute a new tensor"
+            )
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.guard()
+        super().__setitem__(index, value)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        for array in (*kwargs.get("out", ()), *(args[:1] if method == "at" else ())):
+            if isinstance(array, ReadOnly):
+                array.guard()
+        if "out" in kwargs:
+            kwargs["out"] = tuple(map(_base, kwargs["out"]))
+        return getattr(ufunc, method)(*map(_base, args), **kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if isinstance(kwargs.get("out"), ReadOnly) or (function in WRITERS and isinstance(args[0], ReadOnly)):
+            self.guard()
+        return super().__array_function__(function, types, args, kwargs)
+
+    def copy(self, order: Any = "C") -> np.ndarray[Any, Any]:  # type: ignore[override]
+        return _base(self).copy(order)  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return repr(_base(self))
+
+
+def _guarded(name: str) -> Any:
+    method = getattr(np.ndarray, name)
+
+    def write(self: ReadOnly, *args: Any, **kwargs: Any) -> Any:
+        self.guard()
+        return method(self, *args, **kwargs)
+
+    return write
+
+
+for _name in ("fill", "put", "sort", "partition", "resize", "setfield"):
+    setattr(ReadOnly, _name, _guarded(_name))
+WRITERS = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
+
+
+def _base(a: Any) -> Any:
+    return a.view(np.ndarray) if isinstance(a, ReadOnly) else a
+
+
+def read_only(a: np.ndarray[Any, Any], owner: str = "") -> np.ndarray[Any, Any]:
+    """A view that cannot be written to; where the values have an ``owner``, an attempt names it."""
+    view = a.view(ReadOnly) if owner else a.view()
+    if isinstance(view, ReadOnly):
+        view.owner = owner
+    view.flags.writeable = False
+    return view
 
 
 def _fingerprint(a: Any) -> int:

@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from tinygrad_bp.anomaly import detect_anomaly, user_line, watch_forward
-from tinygrad_bp.changes import Changes, next_serial, shares_memory, views
+from tinygrad_bp.changes import Changes, next_serial, read_only, shares_memory, views
 from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, RuleError, ShapeError, TinygradError
 from tinygrad_bp.modes import grad_enabled
 from tinygrad_bp.rule import COMPOSED, RULES, Rule, parameter_names
@@ -238,7 +238,8 @@ class Tensor:
         if isinstance(array, np.generic):
             return array
         if isinstance(array, np.ndarray) and (self.rule is not None or not array.flags.owndata):
-            return _readonly(array)
+            what = f"the result of {self.rule.name}" if self.rule is not None else "a view of another tensor"
+            return read_only(array, f"{self.label()}, {what}")
         Changes.expose(self)
         return array
 
@@ -379,7 +380,7 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         self._refuse("numpy.asarray() of it", "t.numpy() for a copy of the values, or a NumPy function that has a rule, such as np.stack")
-        return np.array(self.raw, dtype) if copy else _readonly(np.asarray(self.raw, dtype))
+        return np.array(self.raw, dtype) if copy else read_only(np.asarray(self.raw, dtype))
 
     def __float__(self) -> float:
         self._refuse("float() of it", "t.item()")
@@ -565,12 +566,6 @@ def _by_definition(function: Any, method: str, definition: Callable[..., Any], a
         if name not in known and value is not None and value is not False and value is not np._NoValue:
             raise NoRuleError(f"the rule of {function.__name__} does not cover the option {name}={value!r}; leave it out")
     return definition(*args, **{name: value for name, value in kwargs.items() if name in known and value is not np._NoValue})
-
-
-def _readonly(a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    view = a.view()
-    view.flags.writeable = False
-    return view
 
 
 def _as_data(data: Any, dtype: Any, requires_grad: bool) -> Array:
