@@ -491,8 +491,12 @@ def nanmean(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
 
 
 @composed(np.diff)
-def diff(a: Array, n: int = 1, axis: int = -1) -> Array:
+def diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
     a = np.moveaxis(a, axis, -1)
+    ends = [e if e is None or not _ndim(e) else np.moveaxis(e, axis, -1) for e in (prepend, append)]
+    parts = [e if e is None or _ndim(e) else np.broadcast_to(e, (*a.shape[:-1], 1)) for e in ends]
+    if prepend is not None or append is not None:
+        a = np.concatenate([e for e in (parts[0], a, parts[1]) if e is not None], -1)
     for _ in range(n):
         a = a[..., 1:] - a[..., :-1]
     return np.moveaxis(a, -1, axis)
@@ -587,10 +591,10 @@ def linspace(start: Array, stop: Array, num: int = 50, endpoint: bool = True) ->
 
 
 @composed(np.einsum)
-def einsum(subscripts: str, *operands: Array) -> Array:
+def einsum(subscripts: Any, *operands: Any) -> Array:
     """Pair by pair: each pair is a bilinear contraction, and what belongs to one operand alone is done before."""
     if not isinstance(subscripts, str):
-        raise NoRuleError('np.einsum of tensors takes the form np.einsum("ij,jk->ik", a, b)')
+        subscripts, operands = _einsum_text(subscripts, *operands)
     letters, result = _einsum_letters(subscripts, operands)
     arrays = list(operands)
     for k, a in enumerate(arrays):
@@ -609,6 +613,16 @@ def einsum(subscripts: str, *operands: Array) -> Array:
         b, q = _einsum_alone(b, q, needed | set(p))
         arrays, letters = [contract(a, b, spec=f"{p},{q}->{merged}"), *rest], [merged, *others]
     return np.transpose(arrays[0], [letters[0].index(c) for c in result])
+
+
+def _einsum_text(*args: Any) -> tuple[str, tuple[Any, ...]]:
+    """``einsum(a, [0, 1], b, [1, 2], [0, 2])`` in letters: ``"AB,BC->AC"`` and the operands."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    words = ["".join("..." if k is Ellipsis else alphabet[k] for k in places) for places in args[1::2]]
+    terms = ",".join(words)
+    return (f"{terms}->" + "".join("..." if k is Ellipsis else alphabet[k] for k in args[-1]) if len(args) % 2 else terms), args[
+        : 2 * len(words) : 2
+    ]
 
 
 def _einsum_letters(subscripts: str, operands: Sequence[Array]) -> tuple[list[str], str]:
@@ -653,8 +667,9 @@ def linalg_solve(a: Array, b: Array) -> Array:
 
 
 @composed(np.linalg.slogdet)
-def slogdet(a: Array) -> tuple[Array, Array]:
-    return np.linalg.slogdet(a.raw if isinstance(a, Tensor) else a)[0], log_abs_det(a)
+def slogdet(a: Array) -> Any:
+    plain: Any = np.linalg.slogdet(a.raw if isinstance(a, Tensor) else a)
+    return plain._replace(logabsdet=log_abs_det(a))
 
 
 @composed(np.linalg.norm)

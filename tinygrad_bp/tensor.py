@@ -174,6 +174,11 @@ def _in_place(function: Any) -> Any:
     return operator
 
 
+def _method(function: Any) -> Any:
+    """NumPy's function as a method, as arrays have it."""
+    return lambda self, *args, **kwargs: function(self, *args, **kwargs)  # noqa: PLW0108  (a C function is no method)
+
+
 def _comparison(function: Any) -> Any:
     return lambda self, other: function(self.raw, _plain(other))
 
@@ -415,6 +420,7 @@ class Tensor:
     __iadd__, __isub__ = _in_place(np.add), _in_place(np.subtract)
     __imul__, __itruediv__ = _in_place(np.multiply), _in_place(np.divide)
     __mod__, __rmod__ = _operator(np.remainder), _operator(np.remainder, reflected=True)
+    __floordiv__ = _comparison(np.floor_divide)  # no derivative: a plain array, as that of a comparison
 
     def __abs__(self) -> Tensor:
         return record(RULES[np.absolute], (self,))  # type: ignore[no-any-return]
@@ -484,6 +490,12 @@ class Tensor:
     @property
     def T(self) -> Tensor:
         return record(RULES[np.transpose], (self,))  # type: ignore[no-any-return]
+
+    max, min, prod, var, std = map(_method, (np.max, np.min, np.prod, np.var, np.std))
+    cumsum, cumprod, clip, dot, take = map(_method, (np.cumsum, np.cumprod, np.clip, np.dot, np.take))
+    ravel, squeeze, swapaxes, repeat, diagonal, trace = map(_method, (np.ravel, np.squeeze, np.swapaxes, np.repeat, np.diagonal, np.trace))
+    argmax, argmin, argsort, round, all, any = map(_method, (np.argmax, np.argmin, np.argsort, np.round, np.all, np.any))
+    flatten = ravel
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
