@@ -38,7 +38,7 @@ MAY_READ = {
     "draw": READABLE,
     "explain": READABLE,
     "check": READABLE | {"operators"},
-    "compile": READABLE,
+    "compile": READABLE | {"operators"},
     "worked": {"public", "errors"},  # exceptions are public: users catch them
     "cli": {"public", "errors", "worked"},
     "__main__": {"cli"},

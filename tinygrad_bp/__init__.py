@@ -15,7 +15,7 @@ from tinygrad_bp.tensor import Tensor
 
 __version__ = "0.1.0"
 __all__ = [
-    "Program", "Tensor", "bilinear", "check", "composed", "constant", "detect_anomaly", "draw", "elu", "enable_grad", "erf",
+    "Program", "Tensor", "bilinear", "check", "compile", "composed", "constant", "detect_anomaly", "draw", "elu", "enable_grad", "erf",
     "explain", "gelu", "general", "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "leaky_relu", "linear", "log_softmax",
     "logsumexp", "nn", "no_grad", "optim", "pointwise", "relu", "sigmoid", "silu", "softmax", "softplus", "value_and_grad", "vjp",
     "worked",
@@ -27,7 +27,7 @@ def __getattr__(name: str) -> Any:
     """What draws, explains and checks is imported when it is first used."""
     if name == "gradcheck":
         return importlib.import_module(f"{__name__}.check").gradcheck
-    if name not in ("Program", "check", "draw", "explain", "nn", "optim", "worked"):
+    if name not in ("Program", "check", "compile", "draw", "explain", "nn", "optim", "worked"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{name.lower()}")
     return module.Program if name == "Program" else module

@@ -1,0 +1,43 @@
+"""What a dialect is given, and what it gives back: all that ``compiled`` and the two dialects know of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tinygrad_bp.tensor import Array, Tensor
+
+
+@dataclass(frozen=True)
+class Task:
+    """A function of which one run is to be written out.
+
+    ``run(leaves)`` computes the loss, a tracked scalar tensor, from one leaf for each array among the arguments: a
+    tensor, or an array of any kind that answers to NumPy. It may be called more than once, with other values of the
+    same shapes and dtypes, and records its graph on whatever it is given.
+    """
+
+    run: Callable[[Sequence[Any]], Tensor]
+    leaves: list[Array]  # the arrays of the arguments in this call, in order
+    names: list[str]  # of the leaves: valid Python names, each once
+    wrt: list[int] | list[Any]  # gradients wanted: places among the leaves, or (parameters) leaf tensors that run closes over
+    parameter_names: list[str]  # of the tensors in wrt, where these are tensors
+    optimizer: Any = None  # then wrt are its parameters
+
+
+@dataclass(frozen=True)
+class Written:
+    """A program that was written out.
+
+    ``step(leaves)`` returns, without an optimizer, ``(loss, [gradient, ...])`` in the order of ``Task.wrt``; these
+    arrays may be its own buffers, as ``compiled`` copies them. With an optimizer it changes the parameters' own arrays
+    (``p.raw``) and the optimizer's state in place, and returns the loss before the update. ``steps(leaves, n)`` makes n
+    such updates and returns the n losses. Either returns ``None``, having changed nothing, where the recorded run no longer fits: another
+    branch, another option of the optimizer. What shapes and dtypes the leaves and parameters have, ``compiled`` guards.
+    """
+
+    source: str
+    dialect: str
+    step: Callable[[Sequence[Array]], Any]
+    steps: Callable[[Sequence[Array], int], Any] | None = None
