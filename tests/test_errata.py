@@ -1,17 +1,30 @@
-"""Every mistake that the errata list: what is printed is wrong, what is said to be right is right."""
+"""Every mistake that the errata list: what is printed is wrong, what is said to be right is right, and the pages say so."""
 
+import importlib.util
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tinygrad_bp as tg
+from tinygrad_bp.__main__ import main
 from tinygrad_bp.worked import errata
 from tinygrad_bp.worked.finding import Evidence, agrees, difference, outcome
 
 DOCS = Path(__file__).parent.parent / "docs"
 NAMED = errata.by_name()
 SHOWN = {name: f for name, f in NAMED.items() if f.evidence is not None}
+SELF_CHECKING = ["step_by_step"]
+
+
+@pytest.fixture(scope="module")
+def script():
+    """docs/errata.py, which reads the claims of the pages once."""
+    spec = importlib.util.spec_from_file_location("docs_errata", DOCS / "errata.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -22,13 +35,14 @@ def test_printed_is_wrong_and_right_is_right(name):
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_each_is_complete(name):
+def test_each_is_complete(name, script):
     f = NAMED[name]
     assert f.document in errata.DOCUMENTS
     assert f.kind in errata.KINDS
     assert f.place
     assert f.printed != f.right
-    assert f.evidence is not None or f.why, "say why there is no evidence"
+    assert name in script.marked() or f.evidence is not None or f.why, "say why there is neither a claim nor evidence"
+    assert name not in script.marked() or f.evidence is None, "the page has it as a claim: once is enough"
     assert not re.search(r"[|\n]", f.place + f.printed + f.right + f.why), "a bar or a new line breaks the table"
 
 
@@ -42,18 +56,50 @@ def test_no_finding_is_listed_twice():
     assert len(set(keys)) == len(keys)
 
 
-def test_page_is_current():
-    assert (DOCS / "errata.md").read_text("utf-8") == errata.markdown(), "run python docs/errata.py"
+def test_page_is_current(script):
+    assert script.PAGE.read_text("utf-8") == script.markdown(), "run python docs/errata.py"
+
+
+def test_the_readme_has_the_count(script):
+    (count,) = re.findall(r"\[(\d+) mistakes\]\(docs/errata.md\)", (DOCS.parent / "README.md").read_text("utf-8"))
+    assert f"\n{count} mistakes, " in script.markdown()
+
+
+@pytest.mark.parametrize("document", SELF_CHECKING)
+def test_the_page_of_a_document_checks_itself(document, script, capsys):
+    assert main(["check", str(script.page_of(document))]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("document", errata.DOCUMENTS)
-def test_the_page_of_a_document_has_all_its_findings(document):
+def test_the_page_of_a_document_has_all_its_findings(document, script):
     letter = errata.DOCUMENTS[document][0]
-    text = (DOCS / "documents" / f"{document}.md").read_text("utf-8")
-    named = set(re.findall(rf"\b{letter}\d+\b", text))
-    for first, last in re.findall(rf"\b{letter}(\d+) to {letter}(\d+)\b", text):
+    text = script.page_of(document).read_text("utf-8")
+    prose = re.sub("<!--.*?-->", "", text)
+    named = set(re.findall(rf"\b{letter}\d+\b", prose))
+    for first, last in re.findall(rf"\b{letter}(\d+) to {letter}(\d+)\b", prose):
         named |= {f"{letter}{k}" for k in range(int(first), int(last) + 1)}
     assert named == {name for name in NAMED if name.startswith(letter)}
+    marked = {name for found in tg.check.notes(script.page_of(document)).said() for name in found.said.split(", ")}
+    assert marked <= named, "a mark names what is no finding"
+
+
+NO_FORMULAS = {"B17": "a subscript belongs to a name"}
+
+
+def test_what_is_marked_as_wrong_is_wrong_because_of_its_value(script):
+    """A mark also holds where a formula cannot be read: that should be so only where it was printed like that."""
+    unread = {name: found[0].reason for name, found in script.marked().items() if all(f.unread for f in found)}
+    assert unread == NO_FORMULAS
+
+
+SAID = {
+    "B13": "sign flipped", "B20": "bias forgotten", "B33": "sign flipped", "B34": "one path only or Hadamard for matrix product",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_the_tool_names_the_mistake(name, script):
+    assert script.told(script.marked()[name]) == SAID[name]
 
 
 @pytest.mark.parametrize(
