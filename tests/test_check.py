@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_bp as tg
 from tinygrad_bp import Tensor
-from tinygrad_bp.check.witness import finite_difference
+from tinygrad_bp.check.witness import ANALYTIC, complex_step, finite_difference, witness
 from tinygrad_bp.errors import GraphError, NameLookupError
 from tinygrad_bp.program import Program
 from tinygrad_bp.worked import step_by_step as example
@@ -81,6 +81,91 @@ def test_the_witness_agrees_with_autograd_and_does_not_use_it(loss, monkeypatch)
     for name in ("W1", "W2", "b1", "b2", "net_h", "out_h", "net_o", "out_o", "E_o"):
         place = program.place(name)
         np.testing.assert_allclose(finite_difference(program, place), gradients[place], rtol=1e-7, atol=1e-10)
+        found = witness(program, place)
+        assert found.method == "complex step"
+        np.testing.assert_allclose(found.derivative, gradients[place], rtol=1e-13, atol=1e-17)
+
+
+X = np.array([[0.3, -1.7, 2.2], [-40.0, 33.0, 1e-3]])
+
+
+@pytest.mark.parametrize("function", ANALYTIC, ids=lambda f: f.__name__)
+def test_the_witness_has_analytic_forms_of_its_own(function):
+    """Against autograd, whose rules are proved elsewhere; without them these would fall back to differences or be wrong."""
+    inputs = [Tensor(X, requires_grad=True, name="x"), Tensor(X[::-1] + 0.25, requires_grad=True, name="y")]
+    result = function(*inputs[: 2 if isinstance(function, np.ufunc) and function.nin == 2 else 1])
+    program = Program.of(np.sum(result * np.cos(result.numpy())).named("loss"))
+    found = witness(program, 0)
+    assert found.method == "complex step"
+    np.testing.assert_allclose(found.derivative, program.gradients[0], rtol=1e-13, atol=1e-16)
+
+
+PLAIN = [
+    np.exp,
+    np.expm1,
+    np.log1p,
+    np.sin,
+    np.tan,
+    np.sinh,
+    np.tanh,
+    np.arctan,
+    np.arcsinh,
+    np.square,
+    np.reciprocal,
+    np.arcsin,
+    np.arctanh,
+]
+
+
+@pytest.mark.parametrize("function", [*PLAIN, lambda x: x**3, lambda x: (x + 3) ** 2.5, lambda x: 2.0**x, lambda x: np.linalg.inv(x @ x.T)])
+def test_the_witness_runs_numpys_own_functions_on_complex_numbers(function):
+    x = Tensor(X.clip(-0.9, 0.9), requires_grad=True, name="x")
+    program = Program.of(np.sum(function(x)).named("loss"))
+    found = witness(program, 0)
+    assert found.method == "complex step"
+    np.testing.assert_allclose(found.derivative, program.gradients[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("function", [tg.erf, np.cbrt, np.fabs, lambda x: np.arctan2(x, 2.0), lambda x: x.astype(np.float32)])
+def test_differences_count_where_a_complex_step_is_none(function):
+    program = Program.of(np.sum(function(Tensor(X, requires_grad=True, name="x"))).named("loss"))
+    found = witness(program, 0)
+    assert found.method == "central differences"
+    np.testing.assert_allclose(found.derivative, program.gradients[0], rtol=5 * found.error, atol=1e-8)
+
+
+def test_a_kink_is_no_place_for_a_complex_step():
+    x = Tensor(0.0, requires_grad=True, name="x")
+    y = tg.relu(x).named("y")
+    assert complex_step(Program.of(y), 0) == 0
+    (row,) = tg.check(y, {"x": 0.0})
+    assert (row.verdict, row.numeric, row.witness) == ("disputed", pytest.approx(0.5), "central differences")
+
+
+def test_the_report_says_which_witness_it_had(loss):
+    assert "(numerical: complex step)" in str(tg.check(loss, {"w5": 0.0822}))
+    x = Tensor([0.3, 0.4], requires_grad=True).named("x", "x1 x2")
+    y = np.sum(tg.erf(x)).named("y")
+    assert "(numerical: central differences)" in str(tg.check(y, {"x1": 1.0}))
+    z = (y + np.sum(np.exp(u := Tensor([0.5, 0.6], requires_grad=True).named("u")))).named("z")
+    report = tg.check(z, {"x": np.zeros(2), "u": np.exp(u.numpy())})
+    assert str(report).endswith("1 of 2 claims agree (numerical: complex step;\nx by central differences)")
+    assert "numerical" not in str(tg.check(None, "2 + 2 = 4")).splitlines()[-1]
+
+
+@pytest.mark.parametrize("off", [1e-6, -1e-8])
+def test_a_rule_that_is_wrong_by_very_little_is_disputed(off):
+    cube = tg.pointwise(lambda x: x**3, x=lambda g, x: (3 + off) * g * x * x)
+    x = Tensor(2.0, requires_grad=True, name="x")
+    (row,) = tg.check(cube(x).named("y"), {"x": 12.0})
+    assert row.verdict == "disputed"
+
+
+def test_gradients_that_cancel_are_not_disputed():
+    x = Tensor(1e3, requires_grad=True, name="x")
+    y = (np.sin(x) * 1e6 - np.sin(x * 1.0) * 1e6 + x * 1e-9).named("y")
+    (row,) = tg.check(y, {"x": lambda x: 1e-9})
+    assert row.verdict in ("agrees", "differs")
 
 
 def test_a_wrong_rule_is_seen_by_the_witness():

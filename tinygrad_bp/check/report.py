@@ -10,17 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_bp.check.witness import CENTRAL, COMPLEX
 from tinygrad_bp.expression import format_number
 from tinygrad_bp.program import Program
 
 if TYPE_CHECKING:
     from tinygrad_bp.check.diagnosis import Diagnosis
 
+Array = np.ndarray[Any, Any]
+
 COMPUTED = 1e-7  # relative tolerance for claims that were computed rather than written down,
 FULL_PRECISION = 14  # which shows in this many significant digits
 ROUNDING = 1e-13  # relative allowance for the rounding of autograd itself
-WITNESS = 1e-4  # relative allowance for the error of finite differences
 WIDTH = 80  # of the table, in characters
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a claim is compared with: autograd, and a witness of how far off it may be."""
+
+    expected: Array
+    numeric: Array | None = None
+    witness: str = ""
+    doubt: float = 0.0
+
+    @property
+    def number(self) -> Any:
+        """The witness's derivative, a plain number where it is one."""
+        return None if self.numeric is None else self.numeric[()]
 
 
 @dataclass(frozen=True)
@@ -30,12 +47,29 @@ class Row:
     name: str
     claim: Any
     autograd: Any
-    numeric: Any  # by finite differences; None for an array that is too large
+    numeric: Any  # by complex step or central differences; None for an array that is too large
     tolerance: Any  # absolute, from the digits that the claim was written with
-    verdict: str  # "agrees", "differs", "coarse" (too few digits to tell), "shape", "disputed" (by finite differences), "missing"
+    verdict: str  # "agrees", "differs", "coarse" (too few digits to tell), "shape", "disputed" (by the witness), "missing"
     text: str = ""  # the claim as it was written, where it was
     target: str | None = None  # which gradient of the graph, or which new weight (with a plus), the claim is about
     note: str = ""  # what a reader should know, such as that the formula reads other gradients
+    truth: Truth | None = field(default=None, repr=False, compare=False)  # all that the claim was compared with
+
+    @property
+    def witness(self) -> str:
+        """How ``numeric`` was found: "complex step" or "central differences"."""
+        return "" if self.truth is None else self.truth.witness
+
+    @classmethod
+    def of(cls, name: str, claim: Array, truth: Truth, tolerance: Any, text: str, target: str | None, note: str) -> Row:
+        """A claim beside the truth, with the verdict."""
+        found = verdict(claim, truth, tolerance)
+        return cls(name, claim[()], truth.expected[()], truth.number, tolerance, found, text, target, note, truth)
+
+    @classmethod
+    def missing(cls, name: str, truth: Truth) -> Row:
+        """A derivative that was to be given and was not."""
+        return cls(name, None, truth.expected[()], truth.number, 0.0, "missing", truth=truth)
 
     @property
     def ok(self) -> bool:
@@ -97,12 +131,22 @@ class Report:
         lines = ["  ".join(f"{_cut(cell, w):<{w}}" for cell, w in zip(cells, widths, strict=True)).rstrip() for cells in table]
         agreed = sum(row.ok for row in self.rows)
         notes = [line for row in self.rows if row.note for line in textwrap.wrap(f"{row.name}: {row.note}", WIDTH, subsequent_indent="  ")]
-        return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], f"{agreed} of {len(self.rows)} claims agree", *notes])
+        return "\n".join(
+            [lines[0], "-" * len(lines[0]), *lines[1:], f"{agreed} of {len(self.rows)} claims agree{self._witnesses()}", *notes]
+        )
 
     __repr__ = __str__
 
     def _repr_markdown_(self) -> str:
         return f"```text\n{self}\n```"
+
+    def _witnesses(self) -> str:
+        """How the numerical derivatives were found."""
+        methods = list(dict.fromkeys(row.witness for row in self.rows if row.witness))
+        if len(methods) < 2:
+            return f" (numerical: {methods[0]})" if methods else ""
+        rough = ", ".join(dict.fromkeys(row.name for row in self.rows if row.witness == CENTRAL))
+        return f" (numerical: {COMPLEX};\n{_cut(ascii(rough)[1:-1], WIDTH - len(CENTRAL) - 8)} by {CENTRAL})"
 
     def _cells(self, row: Row) -> tuple[str, ...]:
         relative = "-" if row.verdict in ("shape", "missing") else f"{row.relative:.1e}"
@@ -119,12 +163,13 @@ def _shown(value: Any) -> str:
     return format_number(value, 7) if np.size(value) == 1 and np.ndim(value) == 0 else f"array {np.shape(value)}"
 
 
-def verdict(value: Any, expected: Any, numeric: Any, tolerance: Any) -> str:
+def verdict(value: Any, truth: Truth, tolerance: Any) -> str:
     """Whether a claim agrees with autograd, and whether autograd itself is beyond doubt."""
+    expected = truth.expected
     if np.shape(value) != np.shape(expected):
         return "shape"
     scale = float(np.max(np.abs(expected), initial=0.0))
-    if numeric is not None and not bool(np.all(np.abs(numeric - expected) <= WITNESS * scale + WITNESS**2)):
+    if truth.numeric is not None and not bool(np.all(np.abs(truth.numeric - expected) <= truth.doubt)):
         return "disputed"
     difference = np.abs(value - expected)
     if not bool(np.all(difference <= tolerance)):

@@ -241,8 +241,9 @@ def alike(row: Row) -> Row:
     """A vector of one element counts as its number: y of a network with one output is written as either."""
     if row.verdict != "shape" or not np.size(row.claim) == np.size(row.autograd) == 1:
         return row
+    assert row.truth is not None
     claim = np.reshape(row.claim, np.shape(row.autograd))
-    return replace(row, claim=claim[()], verdict=verdict(claim, row.autograd, row.numeric, float(np.max(row.tolerance))))
+    return replace(row, claim=claim[()], verdict=verdict(claim, row.truth, float(np.max(row.tolerance))))
 
 
 def plain(text: str) -> str:

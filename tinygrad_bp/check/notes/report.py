@@ -255,7 +255,7 @@ def beneath(found: Found) -> Iterator[str]:
     elif row.verdict == "coarse":
         yield f"expected {shown(row.autograd)}; these digits are too few to tell it from {shown(row.claim)}"
     elif row.verdict == "disputed":
-        yield f"autograd says {shown(row.autograd)}, and finite differences say {shown(row.numeric)}: is this a kink?"
+        yield f"autograd says {shown(row.autograd)}, the {row.witness} {shown(row.numeric)}: is this a kink?"
     else:
         yield f"expected {shown(row.autograd)}, claimed {shown(row.claim)}, difference {row.difference:.1e}"
 
