@@ -231,7 +231,7 @@ class _Search:
         names = tuple(c.name for c in self.wrong)
         if not self.wrong:
             return Diagnosis(names, note=self._hidden())
-        ways = (self._alone, self._partly, self._apart, self._together, self._entries, self._added, self._quantities)
+        ways = (self._alone, self._partly, self._rounded, self._apart, self._together, self._entries, self._added, self._quantities)
         for way in ways:
             if found := _distinct(way()):
                 return Diagnosis(names, tuple(found))
@@ -301,6 +301,15 @@ class _Search:
         return f.name != "loss of another name" or (bool(self.anatomy.layers) and self.anatomy.squared is not None)
 
     # -- two mistakes --------------------------------------------------------------------------------------------
+
+    def _rounded(self) -> Iterator[Candidate]:
+        """One mistake in numbers read off a page, the last digit of which is off as well."""
+        if any(np.any(np.abs(c.value) < 200 * c.tolerance) for c in self.wrong):  # so few digits agree by chance
+            return
+        wider = [replace(c, tolerance=3.01 * c.tolerance) for c in self.wrong]
+        for p, run in self.planted:
+            if all(c.line in run and c.fits(run[c.line]) for c in wider) and all(map(self._kept(run), self.sound)):
+                yield _candidate(p + _said(OTHER["last digit"].name, self.wrong, OTHER["last digit"].says), self.wrong)
 
     def _apart(self) -> Iterator[Candidate]:
         """Two mistakes that explain different claims."""
@@ -563,7 +572,7 @@ class _Words(dict[str, Any]):
         names = np.array(element_names(program.lines[layer.weight].name, program.lines[layer.weight].shape), dtype=object)
         names = names.reshape(program.lines[layer.weight].shape)
         direct = program.lines[layer.weights[0]].operands[layer.weights[1]] == layer.weight
-        self.weights = names.T if layer.turned and direct else names
+        self.weights = names.T if layer.turned == direct else names  # (out, in): the operand is the leaf or its transpose
 
     def __missing__(self, key: str) -> str:
         """The sums back to the first neuron below, where they are short."""

@@ -211,7 +211,7 @@ class _Reader:
         found, todo = set(), [x]
         while todo:
             y = todo.pop()
-            todo += y.operands if y.function not in fn.OURS or y.function in (fn.product, fn.dot) else ()
+            todo += y.operands if y.function not in fn.OURS or y.function in (fn.product, fn.dot, fn.matrix, fn.turn) else ()
             if y.function is None and y.name and not self.known(y.name):
                 found.add(y.name)
         return found
