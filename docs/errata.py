@@ -37,15 +37,18 @@ def marked() -> Mapping[str, tuple[Found, ...]]:
     return {name: report.said(name) for name in names}
 
 
-def size(finding: Finding, claims: Iterable[Found]) -> str:
-    """How large the mistake is: printed less right. Of several claims the first that has a value."""
-    for found in claims:
-        if found.claimed is not None:
-            return str(difference(np.asarray(found.claimed), np.asarray(found.expected)))
-    return finding.size() or ("not a formula" if any(True for _ in claims) else "")
+def size(finding: Finding, claims: tuple[Found, ...]) -> str:
+    """How large the mistake is: printed less right. Of several claims the one that is most off."""
+    valued = [found for found in claims if found.relative is not None]
+    if valued:
+        worst = max(valued, key=lambda found: np.nan_to_num(found.relative, nan=np.inf))
+        return str(difference(np.asarray(worst.claimed), np.asarray(worst.expected)))
+    if claims:
+        return "shapes do not fit" if "shapes" in claims[0].reason else "not a formula"
+    return finding.size()
 
 
-def told(claims: Iterable[Found]) -> str:
+def told(claims: tuple[Found, ...]) -> str:
     """The mistake by the name that the tool has for it; several, where the numbers do not tell them apart."""
     for found in claims:
         if found.diagnosis:

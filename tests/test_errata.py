@@ -15,7 +15,7 @@ from tinygrad_bp.worked.finding import Evidence, agrees, difference, outcome
 DOCS = Path(__file__).parent.parent / "docs"
 NAMED = errata.by_name()
 SHOWN = {name: f for name, f in NAMED.items() if f.evidence is not None}
-SELF_CHECKING = ["step_by_step"]
+SELF_CHECKING = ["step_by_step", "one_output", "weight_update"]
 
 
 @pytest.fixture(scope="module")
@@ -83,17 +83,19 @@ def test_the_page_of_a_document_has_all_its_findings(document, script):
     assert marked <= named, "a mark names what is no finding"
 
 
-NO_FORMULAS = {"B17": "a subscript belongs to a name"}
+NO_FORMULAS = {"B17"}  # as it is printed
 
 
-def test_what_is_marked_as_wrong_is_wrong_because_of_its_value(script):
+def test_what_is_marked_as_wrong_is_wrong_because_of_its_value_or_its_shapes(script):
     """A mark also holds where a formula cannot be read: that should be so only where it was printed like that."""
-    unread = {name: found[0].reason for name, found in script.marked().items() if all(f.unread for f in found)}
+    unread = {name for name, found in script.marked().items() if all(f.unread and "shapes" not in f.reason for f in found)}
     assert unread == NO_FORMULAS
 
 
 SAID = {
     "B13": "sign flipped", "B20": "bias forgotten", "B33": "sign flipped", "B34": "one path only or Hadamard for matrix product",
+    "C4": "shared bias not summed", "D1": "weights not transposed or weights exchanged", "D12": "bias forgotten",
+    "D10": "sigma' missing or cross-entropy's delta with a squared error", "D14": "updated weights",
 }  # fmt: skip
 
 

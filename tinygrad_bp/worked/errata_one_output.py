@@ -21,7 +21,6 @@ WEIGHTS: dict[str, Any] = dict(example.WEIGHTS)
 X, TARGET = np.array(example.INPUT), example.TARGET[0]
 W1, W2 = np.array(WEIGHTS["0.weight"]), np.array(WEIGHTS["2.weight"][0])
 B1, B2 = np.array(WEIGHTS["0.bias"]), np.array(WEIGHTS["2.bias"])
-OUT_H = sigmoid(W1 @ X + B1)
 
 
 def out_o(w1: Any, w2: Any, b1: Any = B1, b2: Any = B2) -> Any:
@@ -36,14 +35,8 @@ def loss(w1: Any, w2: Any, b1: Any = B1, b2: Any = B2) -> Any:
 
 OUT_O = float(out_o(W1, W2))
 DELTA_O = -(TARGET - OUT_O) * OUT_O * (1 - OUT_O)
-DELTA_H = DELTA_O * W2 * OUT_H * (1 - OUT_H)
 
 C = partial(Finding, "one_output")
-
-
-def b1_like_w1() -> Evidence:
-    """The formula for w1 with a 1 for the input, and the sum over both hidden neurons."""
-    return Evidence(DELTA_H[0], DELTA_H.sum(), float(tg.grad(loss, argnums=2)(W1, W2, B1)))
 
 
 FINDINGS = [
@@ -67,15 +60,13 @@ FINDINGS = [
         "mean squared error",
         "half the squared error",
         "factor 2 or 1/n",
-        lambda: Evidence((TARGET - OUT_O) ** 2, "0.274811", loss(W1, W2)),
-        "With one output the mean is the square itself. The derivatives below it belong to the half.",
+        why="With one output the mean is the square itself. The derivatives below it belong to the half.",
     ),
     C(
         "the other gradients",
         r"those by $w_6$ and $b_2$ in the same way, all others likewise; copied for $b_1$: $\delta_O w_5 out_{h_1}(1-out_{h_1})$",
         r"for $b_1$ the sum over $h_1$ and $h_2$",
         "wrong words",
-        b1_like_w1,
-        "The shared bias reaches the output along two paths; $w_1$ has one. The document gives no formula for it.",
+        why="The shared bias reaches the output along two paths; $w_1$ has one. The document gives no formula for it.",
     ),
 ]

@@ -20,37 +20,30 @@ from . import step_by_step as example
 from .finding import Evidence, Finding, outcome
 
 WEIGHTS: dict[str, Any] = dict(example.WEIGHTS)
-X_I, TRUTH, LR = np.array(example.INPUT), np.array(example.TARGET), example.LR
+X_I, TRUTH = np.array(example.INPUT), np.array(example.TARGET)
 W_H, W_O = np.array(WEIGHTS["0.weight"]), np.array(WEIGHTS["2.weight"])
 B_H, B_O = np.full(2, WEIGHTS["0.bias"]), np.full(2, WEIGHTS["2.bias"])
 
 
-def loss(w_h: Any, w_o: Any, b_h: Any = B_H, b_o: Any = B_O) -> Any:
+def loss(w_h: Any, w_o: Any) -> Any:
     """L, summed over the outputs."""
-    return np.sum(np.square(sigmoid(w_o @ sigmoid(w_h @ X_I + b_h) + b_o) - TRUTH)) / 2
+    return np.sum(np.square(sigmoid(w_o @ sigmoid(w_h @ X_I + B_H) + B_O) - TRUTH)) / 2
 
 
 S_H = sigmoid(W_H @ X_I + B_H)
 S_O = sigmoid(W_O @ S_H + B_O)
-ERROR = S_O - TRUTH
-DELTA_O = ERROR * S_O * (1 - S_O)
+DELTA_O = (S_O - TRUTH) * S_O * (1 - S_O)
 DELTA_H = (W_O.T @ DELTA_O) * S_H * (1 - S_H)
-W_O_MOVED = W_O - LR * np.outer(DELTA_O, S_H)
 DW_H = np.outer(DELTA_H, X_I)
 
 
-def gradient(argnum: int) -> Any:
-    """The derivative of the loss by W_h, W_o, b_h or b_o, by autograd."""
-    return np.asarray(tg.grad(loss, argnums=argnum)(W_H, W_O, B_H, B_O))
+def gradient() -> Any:
+    """The derivative of the loss by W_h, by autograd."""
+    return np.asarray(tg.grad(loss)(W_H, W_O))
 
 
 rng = np.random.default_rng(0)
 column, w23, d2 = rng.normal(size=(3, 1)), rng.normal(size=(2, 3)), rng.normal(size=(2, 1))  # 3 hidden neurons, 2 outputs
-
-
-def hidden_gradient(error: Any, w_o: Any) -> Any:
-    """The gradient of the hidden weights from an error at the output and the weights that it passes."""
-    return np.outer((w_o.T @ error) * S_H * (1 - S_H), X_I)
 
 
 def last_row_cut(hidden: int) -> Any:
@@ -61,7 +54,7 @@ def last_row_cut(hidden: int) -> Any:
 
 def two_hidden_neurons() -> Evidence:
     """With two hidden neurons the row that is left is broadcast, and nothing complains."""
-    return Evidence(np.broadcast_to(DW_H[:-1, :], (2, 2)).copy(), DW_H, gradient(0))
+    return Evidence(np.broadcast_to(DW_H[:-1, :], (2, 2)).copy(), DW_H, gradient())
 
 
 D = partial(Finding, "weight_update")
@@ -72,23 +65,21 @@ TEXT = [
         "error of layer k+1 times weights of k+1 times derivative of k",
         r"$W_{k+1}^T\delta_{k+1}\odot\sigma'_k$",
         "transpose missing",
-        lambda: Evidence(W_O @ DELTA_O * S_H * (1 - S_H), DELTA_H, gradient(0)[:, 1] / X_I[1]),
-        "In the order of the words, or with W in place of its transpose, another vector.",
+        why="In the order of the words, or with W in place of its transpose, another vector.",
     ),
     D(
         "z in the words",
         "z is a function of W and X",
         "of W, X and b",
         "bias forgotten",
-        lambda: Evidence(W_O @ S_H, W_O @ S_H + B_O, z_augmented()),
-        "b is in the formula for z below it.",
+        why="b is in the formula for z below it.",
     ),
     D(
         "loss",
         r"$L = \frac12(\sigma_o-\hat y)^2$ for a vector",
         r"$\frac12\sum(\sigma_o-\hat y)^2$",
         "wrong shape",
-        lambda: Evidence((ERROR**2 / 2).shape, (), np.shape(loss(W_H, W_O))),
+        why="The formula is that of one output.",
     ),
     D(
         "loss",
@@ -109,16 +100,14 @@ TEXT = [
         r"$X_o^T$ in both",
         r"$W_oX_o$ with $X_o$ a column, as in the code",
         "transpose missing",
-        lambda: Evidence(outcome(lambda: w23 @ column.T), (2, 1), (w23 @ column).shape),
-        "If X is a row the first is right and the update is not; if it is a column, the reverse.",
+        why="If X is a row the first is right and the update is not; if it is a column, the reverse.",
     ),
     D(
         r"$z_o = W_oX_o^T + b_o$ beside $\delta_oX_o^T$, read with rows",
         r"$(\sigma_o-\hat y)\sigma_o(1-\sigma_o)X_o^T$",
         r"$\dots X_o$ for a row $X_o$",
         "stray transpose",
-        lambda: Evidence(outcome(lambda: d2 @ column), (2, 3), w23.shape),
-        "A column times a column.",
+        why="A column times a column.",
     ),
     D(
         "update of the output weights",
@@ -133,16 +122,14 @@ TEXT = [
         r"$\delta_oW_o\,\partial\sigma_h/\partial z_h$",
         r"$W_o^T\delta_o\odot\sigma'_h$ for columns",
         "transpose missing",
-        lambda: Evidence(outcome(lambda: d2 @ w23), (3, 1), (w23.T @ d2).shape),
-        r"Right for rows, with $\sigma'$ on a diagonal: numerator layout. The next formula has columns.",
+        why=r"Right for rows, with $\sigma'$ on a diagonal: numerator layout. The next formula has columns.",
     ),
     D(
         "update of the hidden weights",
         r"$W_o^T(\sigma_o-\hat y)$",
         r"$W_o^T\left((\sigma_o-\hat y)\odot\sigma_o\odot(1-\sigma_o)\right)$",
         "sigma' missing at the output",
-        lambda: Evidence(hidden_gradient(ERROR, W_O), DW_H, gradient(0)),
-        r"The formula before it has $\delta_o$, which contains the factor.",
+        why=r"The formula before it has $\delta_o$, which contains the factor.",
     ),
     D(
         "update of the hidden weights",
@@ -156,15 +143,9 @@ TEXT = [
         r"no update for $b_o$ and $b_h$",
         r"$b_{t+1} = b_t - \eta\,\delta$",
         "bias forgotten",
-        lambda: Evidence(np.zeros(2), DELTA_O, gradient(3)),
-        "The code treats a bias as the weight of a constant unit, so it does update them; the formulas do not.",
+        why="The code treats a bias as the weight of a constant unit, so it does update them; the formulas do not.",
     ),
 ]
-
-
-def z_augmented() -> Any:
-    """z_o with the bias as the weight of a constant unit, as the listing has it."""
-    return np.column_stack([W_O, B_O]) @ np.append(S_H, 1)
 
 
 def relu_as_listed() -> Any:
@@ -193,25 +174,21 @@ CODE = [
         "`W_out.T` times the output errors",
         "times `output_errors * out * (1 - out)`",
         "sigma' missing at the output",
-        lambda: Evidence(
-            hidden_gradient(ERROR, W_O_MOVED), hidden_gradient(DELTA_O, W_O_MOVED), gradient(0) + hidden_gradient(DELTA_O, W_O_MOVED - W_O)
-        ),
-        "The first `tmp` held the right product and has been overwritten.",
+        why="The first `tmp` held the right product and has been overwritten.",
     ),
     D(
         "snippet, order of the updates",
         "the output weights are updated before the error passes them",
         "after",
         "updated weights used",
-        lambda: Evidence(hidden_gradient(DELTA_O, W_O_MOVED), DW_H, gradient(0)),
-        "The text uses the weights of step t. Shown by itself, with the factor above put right.",
+        why="The text uses the weights of step t. Shown by itself, with the factor above put right.",
     ),
     D(
         "snippet, both together",
         "the hidden gradient as it is computed",
         "the gradient",
         "sigma' missing at the output",
-        lambda: Evidence(hidden_gradient(ERROR, W_O_MOVED), DW_H, gradient(0)),
+        why="The two above, in one line of code.",
     ),
     D(
         "snippet, after the hidden layer",
