@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import graphviz
 
-from tinygrad_bp.draw.labels import FONT, GREY
+from tinygrad_bp.draw.labels import FONT, GREY, NEW, Label, Show, printable
 from tinygrad_bp.draw.layout import TIMEOUT, run_layout
+from tinygrad_bp.draw.svg import finish
 from tinygrad_bp.errors import LayoutError
 from tinygrad_bp.files import write_whole
 
@@ -19,23 +21,54 @@ FORMATS = {".svg": "svg", ".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".pdf": 
 TEXT = (".dot", ".gv")
 
 
-def new_digraph(caption: str, graph: Mapping[str, str], node: Mapping[str, str], edge: Mapping[str, str]) -> graphviz.Digraph:
-    """An empty picture on a transparent page, with what all pictures share."""
-    page = {
-        "bgcolor": "transparent",
-        "pad": "0.1",
-        "fontname": FONT,
-        "fontsize": "10",
-        "fontcolor": GREY,
-        "labelloc": "b",
-        "label": caption,
-    }
-    digraph: graphviz.Digraph = graphviz.Digraph(
-        graph_attr=page | dict(graph),
-        node_attr={"fontname": FONT} | dict(node),
-        edge_attr={"fontname": FONT, "color": GREY, "fontcolor": GREY, "arrowsize": "0.6"} | dict(edge),
-    )
-    return digraph
+class Canvas:
+    """A picture in the making, on a transparent page: what all kinds of picture share.
+
+    Nodes are n0, n1, ... in the order in which they are made, so that the same program gives the same bytes.
+    """
+
+    def __init__(
+        self, caption: str, graph: Mapping[str, str], node: Mapping[str, str], edge: Mapping[str, str], show: Show | None = None
+    ) -> None:
+        page = {
+            "bgcolor": "transparent",
+            "pad": "0.1",
+            "fontname": FONT,
+            "fontsize": "10",
+            "fontcolor": GREY,
+            "labelloc": "b",
+            "label": caption,
+        }
+        self.digraph: graphviz.Digraph = graphviz.Digraph(
+            graph_attr=page | dict(graph),
+            node_attr={"fontname": FONT} | dict(node),
+            edge_attr={"fontname": FONT, "color": GREY, "fontcolor": GREY, "arrowsize": "0.6"} | dict(edge),
+        )
+        self.show = show
+        self.count = 0
+        self.numbers: dict[str, tuple[str, ...]] = {}
+
+    def node(self, label: Label | None, style: Mapping[str, str], id: str = "", tooltip: str = "", within: Any = None) -> str:  # noqa: A002
+        """Draw a node, ``within`` a subgraph if one is given; its name for ``edge``. ``id`` is what the SVG calls it."""
+        name, self.count = f"n{self.count}", self.count + 1
+        if label and self.show and any(run.number and self.show(run.number) == "new" for run in label):
+            style = dict(style) | {"color": NEW, "penwidth": "3"}  # not by its colour alone, and bold letters would move
+        marks = {"id": id or name, "tooltip": graphviz.escape(printable(tooltip) or " ")}
+        (within or self.digraph).node(name, label.markup(self.show) if label else "", **(marks | dict(style)))
+        if label and any(run.number for run in label):
+            self.numbers[id or name] = tuple(str(run.number or "") for run in label)
+        return name
+
+    def edge(self, tail: str, head: str, label: Label | None = None, style: Mapping[str, str] | None = None, id: str = "") -> None:  # noqa: A002
+        """Draw an edge between nodes, or ports of nodes."""
+        marks = ({"id": id} if id else {}) | ({"label": label.markup(self.show)} if label else {})
+        if id and label and any(run.number for run in label):
+            self.numbers[id] = tuple(str(run.number or "") for run in label)
+        self.digraph.edge(tail, head, **(marks | dict(style or {})))
+
+    def drawing(self, description: str) -> Drawing:
+        """The finished picture."""
+        return Drawing(self.digraph, self.numbers, description)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,6 +88,8 @@ class Drawing:
     """
 
     digraph: graphviz.Digraph
+    numbers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # id of a node -> the number that each of its texts writes
+    description: str = "drawing"  # in words, for who cannot see it
 
     @property
     def source(self) -> str:
@@ -69,9 +104,15 @@ class Drawing:
         copy: graphviz.Digraph = self.digraph.copy()  # type: ignore[no-untyped-call]
         return copy
 
-    def svg(self, program: str | None = None, timeout: float = TIMEOUT) -> str:
-        """The picture as SVG text. Raises ``LayoutError`` where no layout program does its work."""
-        return run_layout(self.source, "svg", program, timeout).decode()
+    def svg(self, program: str | None = None, timeout: float = TIMEOUT, prefix: str | None = None) -> str:
+        """The picture as SVG text, on a transparent page, dark where the reader's page is.
+
+        Ids begin with ``prefix``, one of this picture's own unless given, so that many pictures can stand in one page.
+        Raises ``LayoutError`` where no layout program does its work.
+        """
+        if prefix is None:
+            prefix = f"d{hashlib.sha256(self.source.encode()).hexdigest()[:8]}-"
+        return finish(run_layout(self.source, "svg", program, timeout).decode(), prefix, self.numbers, self.description)
 
     def png(self, program: str | None = None, timeout: float = TIMEOUT) -> bytes:
         """The picture as the bytes of a PNG, at 96 dots per inch. Raises ``LayoutError`` as ``svg`` does."""
@@ -87,7 +128,13 @@ class Drawing:
         suffix = path.suffix.lower()
         if suffix not in FORMATS and suffix not in TEXT:
             raise LayoutError(f"cannot tell the format of {path.name!r} from its suffix; use one of {', '.join([*FORMATS, *TEXT])}")
-        write_whole(path, self.source.encode() if suffix in TEXT else run_layout(self.source, FORMATS[suffix], program, timeout))
+        if suffix in TEXT:
+            data = self.source.encode()
+        elif suffix == ".svg":
+            data = self.svg(program, timeout).encode()
+        else:
+            data = run_layout(self.source, FORMATS[suffix], program, timeout)
+        write_whole(path, data)
         return path
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

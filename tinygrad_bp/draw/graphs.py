@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import graphviz
 import numpy as np
 
-from tinygrad_bp.draw.drawing import Drawing, new_digraph
+from tinygrad_bp.draw.drawing import Canvas, Drawing
 from tinygrad_bp.draw.labels import (
+    GRADIENT,
     GREEN,
     GREY,
     ORANGE,
     PURPLE,
     SKY,
+    Cell,
+    Label,
+    Number,
+    Run,
+    Show,
     bold,
     coloured,
     escape,
     is_small,
-    label,
+    lines,
+    measure,
     summary,
     table,
     tint,
 )
-from tinygrad_bp.expression import INFIX, format_number
+from tinygrad_bp.expression import INFIX, Expression, format_number, symbol
 from tinygrad_bp.program import Line, Program, element_names
 from tinygrad_bp.tensor import Name, Tensor
 
@@ -50,13 +57,14 @@ OPERATION = {
 }
 
 
-def graph(output: Tensor | Program, *more_outputs: Tensor, digits: int = 6, gradients: bool = True) -> Drawing:
+def graph(output: Tensor | Program, *more_outputs: Tensor, digits: int = 6, gradients: bool = True, show: Show | None = None) -> Drawing:
     """Draw the computation graph behind one or more tensors, from the leaves above to the output below.
 
     ``output``: a tensor with a graph, or a ``Program``. ``digits``: significant digits of values and gradients.
     ``gradients``: write d(output)/d(tensor) into each tensor, where the (first) output is a scalar. Small arrays
     are written element by element; of a large one its shape, minimum, maximum and mean. A graph of more than
-    1,000 tensors is drawn as a summary, whose caption says so. Raises ``GraphError`` where nothing was recorded.
+    1,000 tensors is drawn as a summary, whose caption says so. ``show``: which numbers are written, for pictures in
+    steps. Raises ``GraphError`` where nothing was recorded.
 
     >>> import numpy as np
     >>> import tinygrad_bp as tg
@@ -69,40 +77,36 @@ def graph(output: Tensor | Program, *more_outputs: Tensor, digits: int = 6, grad
         raise TypeError("give either a Program or tensors: Program.of(a, b) has several outputs of its own")
     program = output if isinstance(output, Program) else Program.of(output, *more_outputs)
     if len(program) > LIMIT:
-        return Drawing(_summarised(program))
+        return _summarised(program)
     found = program.gradients if gradients and program.output.value.size == 1 else {}
     found = {place: g for place, g in found.items() if program.lines[place].tracked}
-    return Drawing(_one_by_one(program, found, digits))
+    return _one_by_one(program, found, digits, show)
 
 
-def _one_by_one(program: Program, gradients: Mapping[int, Any], digits: int) -> graphviz.Digraph:
-    digraph = _digraph(_legend(program, bool(gradients)))
+def _one_by_one(program: Program, gradients: Mapping[int, Any], digits: int, show: Show | None) -> Drawing:
+    canvas = _canvas(_legend(program, bool(gradients)), show)
     nodes: dict[int, str] = {}  # line -> node
-    count = 0
     for line in program:
+        tooltip = formula(program, line)
         if line.rule is not None:
-            operation, count = f"n{count}", count + 1
-            digraph.node(operation, _operation_label(line), **OPERATION)
+            operation = canvas.node(_operation_label(line), OPERATION, id=f"operation-{line.index}", tooltip=tooltip)
             for position, place in enumerate(line.operands):
-                digraph.edge(nodes[place], operation, **_edge(program.lines[place], _role(line, position)))
-        nodes[line.index], count = f"n{count}", count + 1
-        digraph.node(
-            nodes[line.index], label(_tensor_label(program, line, gradients.get(line.index), digits)), **KINDS[_kind(program, line)]
-        )
+                canvas.edge(nodes[place], operation, _role(line, position), _pull(program.lines[place]))
+        what = _tensor_label(program, line, gradients.get(line.index), digits)
+        nodes[line.index] = canvas.node(what, KINDS[_kind(program, line)], id=f"tensor-{line.index}", tooltip=tooltip)
         if line.rule is not None:
-            digraph.edge(operation, nodes[line.index], weight="9")
-    return digraph
+            canvas.edge(operation, nodes[line.index], style={"weight": "9"})
+    return canvas.drawing(f"Computation graph of {program.names[program.output.index]}, {len(program)} tensors")
 
 
-def _edge(operand: Line, role: str) -> dict[str, str]:
+def _pull(operand: Line) -> dict[str, str]:
     """Results pull harder than leaves, so that the main computation runs straight down."""
-    weight = {} if operand.rule is None else {"weight": "9"}
-    return weight | ({"label": label(f"  {escape(role)}")} if role else {})  # the blanks keep it off the line
+    return {} if operand.rule is None else {"weight": "9"}
 
 
-def _digraph(caption: str) -> graphviz.Digraph:
+def _canvas(caption: str, show: Show | None = None) -> Canvas:
     layout = {"rankdir": "TB", "nodesep": "0.2", "ranksep": "0.22"}
-    return new_digraph(caption, layout, {"fontsize": "10", "margin": "0.04,0.02", "height": "0.2", "width": "0.2"}, {"fontsize": "8"})
+    return Canvas(caption, layout, {"fontsize": "10", "margin": "0.04,0.02", "height": "0.2", "width": "0.2"}, {"fontsize": "8"}, show)
 
 
 def _kind(program: Program, line: Line) -> str:
@@ -113,12 +117,12 @@ def _kind(program: Program, line: Line) -> str:
     return "constant" if line.constant else "parameter" if line.tracked else "input"
 
 
-def _operation_label(line: Line) -> str:
+def _operation_label(line: Line) -> Label:
     """The sign of an operator, or the function's name, and its options."""
     assert line.rule is not None
     sign = INFIX[line.rule.function][0] if line.rule.function in INFIX else line.rule.name
     options = ", ".join(f"{k}={_short(v)}" for k, v in (line.params or {}).items() if v is not None and v is not False)
-    return label(escape(sign), *([f'<FONT POINT-SIZE="8">{escape(options)}</FONT>'] if options else []))
+    return lines(Run(sign), *([Run(options, size=8.0)] if options else []), size=10.0)
 
 
 def _short(value: Any, limit: int = 40) -> str:
@@ -126,23 +130,24 @@ def _short(value: Any, limit: int = 40) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def _role(line: Line, position: int) -> str:
+def _role(line: Line, position: int) -> Label | None:
     """What an operand is to its operation, where exchanging two of them would change the result."""
     assert line.rule is not None
     if len(line.operands) < 2 or line.rule.function in COMMUTATIVE:
-        return ""
-    return ("left", "right")[position] if line.rule.function in INFIX else line.rule.arguments[position]
+        return None
+    role = ("left", "right")[position] if line.rule.function in INFIX else line.rule.arguments[position]
+    return lines(Run(f"  {role}"), size=8.0)  # the blanks keep it off the line
 
 
-def _tensor_label(program: Program, line: Line, gradient: Any, digits: int) -> str:
+def _tensor_label(program: Program, line: Line, gradient: Any, digits: int) -> Label:
     """Name and shape, then the value, then the gradient, each in rows."""
     if line.constant and not line.shape:
-        return escape(format_number(line.value, digits))
+        return lines(Run(format_number(line.value, digits)), size=10.0)
     name = "array" if line.constant else program.names[line.index]
-    shape = f" {coloured(line.shape, GREY)}" if line.shape else ""
-    rows = [[bold(name) + shape], *_rows(line.value, digits, _own_names(line))]
+    shape = (coloured(f" {line.shape}", GREY),) if line.shape else ()
+    rows: list[list[Cell]] = [[(bold(name), *shape)], *_rows(line.value, digits, Number(line.index), _own_names(line))]
     if gradient is not None:
-        rows += [[coloured("gradient")], *_rows(gradient, digits, colour=True)]
+        rows += [[(coloured("gradient"),)], *_rows(gradient, digits, Number(line.index, gradient=True))]
     return table(rows)
 
 
@@ -155,13 +160,17 @@ def _own_names(line: Line) -> list[str]:
     )
 
 
-def _rows(value: Any, digits: int, names: list[str] | None = None, colour: bool = False) -> list[list[str]]:
-    write = coloured if colour else escape
+def _rows(value: Any, digits: int, number: Number, names: list[str] | None = None) -> list[list[Cell]]:
+    """The elements, of which each is a number of its own, or of a large array its summary."""
+    colour = GRADIENT if number.gradient else ""
     if not is_small(value):
-        return [[write(text)] for text in summary(value, digits)]
-    names = names or [""] * np.size(value)
-    cells = [write(f"{name}{format_number(x, digits)}") for name, x in zip(names, np.ravel(value), strict=True)]
-    width = np.shape(value)[-1] if np.shape(value) else 1
+        return [[(Run(text, colour=colour, number=number),)] for text in summary(value, digits)]
+    names, shape = names or [""] * np.size(value), np.shape(value)
+    cells: list[Cell] = [
+        (Run(f"{name}{format_number(x, digits)}", colour=colour, number=replace(number, index=index)),)
+        for name, index, x in zip(names, np.ndindex(shape), np.ravel(value), strict=True)
+    ]
+    width = shape[-1] if shape else 1
     return [cells[i : i + width] for i in range(0, len(cells), width)]
 
 
@@ -170,28 +179,42 @@ def _legend(program: Program, gradients: bool) -> str:
     present = {_kind(program, line) for line in program}
     cells = "".join(_swatch(kind) for kind in KINDS if kind in present)
     keys = f'<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="6" CELLPADDING="3"><TR>{cells}</TR></TABLE>'
-    note = [[escape(f"gradient: d({program.names[program.output.index]}) / d(tensor)")]] if gradients else []
-    return label(table([[keys], *note]))
+    note = f"<TR><TD>{escape(f'gradient: d({program.names[program.output.index]}) / d(tensor)')}</TD></TR>" if gradients else ""
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0"><TR><TD>{keys}</TD></TR>{note}</TABLE>>'
 
 
 def _swatch(kind: str) -> str:
     border = {"input": 'STYLE="ROUNDED"', "constant": 'STYLE="DASHED"', "parameter": 'BORDER="2"', "output": 'BORDER="2"'}.get(kind, "")
-    style = KINDS[kind]
-    return f'<TD BGCOLOR="{style["fillcolor"]}" COLOR="{style["color"]}" {border}><FONT COLOR="#000000">{kind}</FONT></TD>'
+    style, width = KINDS[kind], 10 * measure(kind)
+    return (
+        f'<TD BGCOLOR="{style["fillcolor"]}" COLOR="{style["color"]}" WIDTH="{width:.0f}" {border}><FONT COLOR="#000000">{kind}</FONT></TD>'
+    )
 
 
-def _summarised(program: Program) -> graphviz.Digraph:
+def formula(program: Program, line: Line) -> str:
+    """How a line is computed, as a tooltip says it."""
+    name = "constant" if line.constant else program.names[line.index]
+    if line.rule is None:
+        return name
+    operands = [symbol("array" if program.lines[i].constant and program.lines[i].shape else program.names[i]) for i in line.operands]
+    return f"{name} = {_short(Expression(line.rule.function, tuple(operands), options=line.params or {}), 200)}"
+
+
+def _summarised(program: Program) -> Drawing:
     """Leaves, operations and output in one box each: how many of which kind."""
     kinds = Counter(_kind(program, line) for line in program)
     operations = Counter(line.rule.name for line in program if line.rule is not None)
-    digraph = _digraph(label(escape(f"The graph has {len(program)} tensors; more than {LIMIT} are not drawn one by one.")))
-    leaves = [(kind, KINDS[kind]) for kind in ("input", "parameter", "constant") if kinds[kind]]
-    for count, (kind, style) in enumerate(leaves):
-        digraph.node(f"n{count}", label(escape(f"{kinds[kind]} {kind}{'s' * (kinds[kind] > 1)}")), **style)
-        digraph.edge(f"n{count}", f"n{len(leaves)}")
-    rows = [escape(f"{count} x {name}") for name, count in operations.most_common()]
-    digraph.node(f"n{len(leaves)}", label(bold(f"{sum(operations.values())} operations"), *rows), **OPERATION | {"shape": "box"})
-    for count, place in enumerate(program.outputs, len(leaves) + 1):
-        digraph.node(f"n{count}", label(_tensor_label(program, program.lines[place], None, 6)), **KINDS["output"])
-        digraph.edge(f"n{len(leaves)}", f"n{count}")
-    return digraph
+    canvas = _canvas(lines(Run(f"The graph has {len(program)} tensors; more than {LIMIT} are not drawn one by one.")).markup())
+    leaves = [
+        canvas.node(lines(Run(f"{kinds[kind]} {kind}{'s' * (kinds[kind] > 1)}"), size=10.0), KINDS[kind])
+        for kind in ("input", "parameter", "constant")
+        if kinds[kind]
+    ]
+    rows = [Run(f"{count} x {name}") for name, count in operations.most_common()]
+    middle = canvas.node(lines(bold(f"{sum(operations.values())} operations"), *rows, size=10.0), OPERATION | {"shape": "box"})
+    for leaf in leaves:
+        canvas.edge(leaf, middle)
+    for place in program.outputs:
+        what = _tensor_label(program, program.lines[place], None, 6)
+        canvas.edge(middle, canvas.node(what, KINDS["output"], id=f"tensor-{place}"))
+    return canvas.drawing(f"Summary of a computation graph of {len(program)} tensors")

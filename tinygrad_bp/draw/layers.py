@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tinygrad_bp.errors import GraphError
 from tinygrad_bp.program import Line, Program
 
 NOT_ACTIVATIONS = (np.negative, np.positive, np.square)  # pointwise, but part of a loss rather than of a neuron
+JOINT_ACTIVATIONS = (functions.softmax, functions.log_softmax)  # not pointwise: each output depends on all sums of the layer
 
 
 @dataclass(frozen=True)
@@ -25,19 +26,27 @@ class Layer:
     net: int
     out: int  # the same line as net where there is no activation
     columns: bool  # the weight's columns belong to the neurons: it is (in, out)
+    vector: bool = False  # the weight has one axis: there is one neuron, and its sum has no axis for it
+    unit: bool = False  # the last of the weights of a neuron belongs to a unit that is always 1
 
     def fan(self, program: Program) -> tuple[int, int]:
-        """How many units it reads, and how many neurons it has."""
-        rows, columns = program.lines[self.weight].shape
-        return (rows, columns) if self.columns else (columns, rows)
+        """How many units it reads, one that is always 1 not counted, and how many neurons it has."""
+        shape = program.lines[self.weight].shape
+        rows, columns = (1, *shape) if self.vector else shape
+        inputs, neurons = (rows, columns) if self.columns else (columns, rows)
+        return inputs - self.unit, neurons
+
+    def weight_index(self, i: int, j: int) -> tuple[int, ...]:
+        """Where the weight from unit i to neuron j is."""
+        return (i,) if self.vector else (i, j) if self.columns else (j, i)
 
 
 def find_layers(program: Program) -> list[Layer]:
     """The layers, first to last, each reading the one before.
 
     Looked for are ``linear(x, W, b)``, ``x @ W.T + b``, ``x @ W + b`` and ``W @ x + b`` with a leaf W, with or
-    without b, and after them at most one function of one argument. Raises ``GraphError`` where there are none, or
-    where they do not form one chain.
+    without b, and after them at most one function of one argument. W may have one axis, for one neuron; x may have a
+    unit that is always 1 appended. Raises ``GraphError`` where there are none, or where they do not form one chain.
     """
     users: dict[int, list[Line]] = {}
     for line in program:
@@ -48,6 +57,7 @@ def find_layers(program: Program) -> list[Layer]:
         raise GraphError(
             "no layers were found. A layer is linear(x, W, b), x @ W.T + b, x @ W + b or W @ x + b with a matrix W that requires a gradient"
         )
+    layers = _with_input_unit(program, [_without_unit(program, layer) for layer in layers])
     for before, after in itertools.pairwise(layers):
         if after.x != before.out:
             names = program.names
@@ -67,8 +77,29 @@ def _layer(program: Program, line: Line, users: dict[int, list[Line]]) -> Layer 
         return Layer(x, weight, bias, line.index, _activation(program, line, users), False)
     for x, weight, columns in _products(program, line):
         added, net = _bias(program, line, users)
-        return Layer(x, weight, added, net.index, _activation(program, net, users), columns)
+        vector = len(program.lines[weight].shape) == 1
+        return Layer(x, weight, added, net.index, _activation(program, net, users), columns, vector)
     return None
+
+
+def _without_unit(program: Program, layer: Layer) -> Layer:
+    """The layer as reading what was there before a unit that is always 1 was appended to it."""
+    line = program.lines[layer.x]
+    if layer.bias is None and line.rule is not None and line.rule.function is functions.join and len(line.operands) == 2:
+        before, one = (program.lines[i] for i in line.operands)
+        if one.constant and one.shape[-1:] == (1,) and np.all(one.value == 1) and before.shape[:-1] == line.shape[:-1]:
+            return replace(layer, x=before.index, unit=True)
+    return layer
+
+
+def _with_input_unit(program: Program, layers: list[Layer]) -> list[Layer]:
+    """The same for the first layer, of whose input only the joined values are on record."""
+    first, *others = layers
+    x = program.lines[first.x]
+    named = list(getattr(x.name, "elements", ()))[-1:] == ["unit"]
+    if x.rule is None and first.bias is None and x.shape and (named or any(layer.unit for layer in others)):
+        return [replace(first, unit=bool(np.all(x.value[..., -1] == 1))), *others]
+    return layers
 
 
 def _products(program: Program, line: Line) -> Iterator[tuple[int, int, bool]]:
@@ -80,7 +111,7 @@ def _products(program: Program, line: Line) -> Iterator[tuple[int, int, bool]]:
         if operand.rule is not None and operand.rule.function is np.transpose and not operand.params:
             operand, turned = program.lines[operand.operands[0]], True
         x = program.lines[line.operands[1 - position]]
-        if operand.rule is None and operand.tracked and len(operand.shape) == 2 and (position == 1 or len(x.shape) == 1):
+        if operand.rule is None and operand.tracked and len(operand.shape) in (1, 2) and (position == 1 or len(x.shape) == 1):
             yield x.index, operand.index, (position == 1) != turned
 
 
@@ -89,7 +120,7 @@ def _bias(program: Program, product: Line, users: dict[int, list[Line]]) -> tupl
     for user in users.get(product.index, []):
         if user.rule is not None and user.rule.function is np.add and user.shape == product.shape:
             other = program.lines[user.operands[user.operands[0] == product.index]]
-            if other.rule is None and other.value.size in (1, product.shape[-1]):
+            if other.rule is None and other.value.size in (1, *product.shape[-1:]):
                 return other.index, user
     return None, product
 
@@ -97,10 +128,24 @@ def _bias(program: Program, product: Line, users: dict[int, list[Line]]) -> tupl
 def _activation(program: Program, net: Line, users: dict[int, list[Line]]) -> int:
     """The line of the function that the neurons apply to their sums."""
     for user in users.get(net.index, []):
-        if user.rule is not None and user.rule.kind == "pointwise" and user.rule.function not in NOT_ACTIVATIONS:
+        if user.rule is None:
+            continue
+        if user.rule.function in JOINT_ACTIVATIONS and user.shape == net.shape:
+            return user.index
+        if user.rule.kind == "pointwise" and user.rule.function not in NOT_ACTIVATIONS:
             unary = len(user.operands) == 1 or (
                 user.rule.function is np.maximum and all(i == net.index or program.lines[i].constant for i in user.operands)
             )
             if unary:
                 return user.index
     return net.index
+
+
+def target_and_error(program: Program, out: int) -> tuple[int | None, int | None]:
+    """The lines that the outputs are compared with, and the last named one with a number for each output."""
+    shape = program.lines[out].shape
+    later = [line for line in program if line.index > out and line.rule is not None]
+    read = {place for line in later if shape or out in line.operands for place in line.operands}  # plain numbers are no targets
+    targets = [i for i in sorted(read) if program.lines[i].rule is None and program.lines[i].shape == shape]
+    errors = [line.index for line in later if line.name is not None and line.shape == shape and line.index not in program.outputs]
+    return (targets[0] if targets else None), (errors[-1] if errors else None)

@@ -3,78 +3,62 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-import graphviz
-import numpy as np
-
-from tinygrad_bp.draw.drawing import Drawing, new_digraph
-from tinygrad_bp.draw.labels import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, bold, coloured, escape, label, tint
-from tinygrad_bp.draw.layers import Layer, find_layers
-from tinygrad_bp.errors import GraphError
+from tinygrad_bp.draw.boxes import draw_boxes
+from tinygrad_bp.draw.columns import GAP, Page, Units, box, shown, spread, widest
+from tinygrad_bp.draw.drawing import Drawing
+from tinygrad_bp.draw.labels import BLUE, GREEN, GREY, NEW, ORANGE, PURPLE, SKY, VERMILLION, Label, Run, Show, bold, lines, tint
+from tinygrad_bp.draw.neurons import Index, Network
+from tinygrad_bp.errors import ShapeError
 from tinygrad_bp.expression import format_number
 from tinygrad_bp.nn import Module
-from tinygrad_bp.program import Program, element_names
+from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
 
-MOST = 6  # units of a layer that are drawn; of a wider one the first three and the last
-SHOWN = 3
-LAYERS = 60
-LETTER, LINE = 4.7, 11.0  # width and height of a letter in points, at the size that pictures use
-GAP = 32.0  # between columns, in points
+DEEPEST = 8  # layers whose neurons are drawn; a deeper network would not fit a page
+WRITTEN = 24  # weights between two columns that are written; more would leave no room between them
+LINES_GAP = 110.0  # between columns where weights are lines only, in points
 
-INPUT = {"shape": "circle", "color": SKY, "fillcolor": tint(SKY), "penwidth": "1.5"}
-HIDDEN = {"shape": "circle", "color": BLUE, "fillcolor": "#FFFFFF", "penwidth": "1.5"}
-OUTPUT = {"shape": "circle", "color": GREEN, "fillcolor": tint(GREEN), "penwidth": "1.5", "peripheries": "2"}
-BIAS = {"shape": "octagon", "color": ORANGE, "fillcolor": tint(ORANGE), "penwidth": "1.5"}
-WEIGHT = {"shape": "box", "color": ORANGE, "fillcolor": "#FFFFFF", "penwidth": "0.7"}
-TARGET = {"shape": "box", "style": "filled,rounded", "color": PURPLE, "fillcolor": tint(PURPLE)}
-LOSS = {"shape": "box", "style": "filled,bold", "color": PURPLE, "fillcolor": tint(PURPLE), "peripheries": "2"}
+INPUT = {"class": "input", "shape": "circle", "color": SKY, "fillcolor": tint(SKY)}
+HIDDEN = {"class": "neuron", "shape": "circle", "color": BLUE, "fillcolor": "#FFFFFF"}
+OUTPUT = {"class": "neuron", "shape": "circle", "color": GREEN, "fillcolor": tint(GREEN), "peripheries": "2"}
+BIAS = {"class": "bias", "shape": "octagon", "color": ORANGE, "fillcolor": tint(ORANGE)}
+WEIGHT = {"class": "weight", "shape": "box", "color": ORANGE, "fillcolor": "#FFFFFF", "penwidth": "0.7"}
+TARGET = {"class": "target", "shape": "box", "style": "filled,rounded", "color": PURPLE, "fillcolor": tint(PURPLE), "penwidth": "1"}
+LOSS = {"class": "loss", "shape": "box", "style": "filled,bold", "color": PURPLE, "fillcolor": tint(PURPLE), "peripheries": "2"}
 MORE = {"shape": "plaintext", "style": "", "fontcolor": GREY}
 JOINT = {"shape": "box", "penwidth": "0", "fillcolor": GREY, "height": "0.001"}  # a piece of the edge itself
 
 
-@dataclass(frozen=True)
-class Text:
-    """What a node says: lines of markup, and how many letters each has."""
-
-    lines: tuple[str, ...]
-    letters: tuple[int, ...]
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """Width and height of a box around it, in points."""
-        return LETTER * max(self.letters) + 8, LINE * len(self.lines) + 4
-
-    @property
-    def diameter(self) -> float:
-        """Of a circle around it: no line's corner may stick out."""
-        middle = (len(self.lines) - 1) / 2
-        return 2 * max(math.hypot(LETTER * n / 2, LINE * (abs(k - middle) + 0.5)) for k, n in enumerate(self.letters)) + 4
-
-
-def text(*lines: tuple[str, str] | None) -> Text:
-    """Lines of (words, number), without those that are None. The first is bold; gradients have their colour."""
-    kept = [(words, f"{words} {number}".strip()) for words, number in filter(None, lines)]
-    markup = [bold(t) if k == 0 else coloured(t) if words in ("grad", "delta") else escape(t) for k, (words, t) in enumerate(kept)]
-    return Text(tuple(markup), tuple(len(t) + (k == 0) for k, (_, t) in enumerate(kept)))
-
-
-Units = list[tuple[int | None, Text]]
-
-
-def network(output: Tensor | Program | Module, digits: int = 6) -> Drawing:
+def network(
+    output: Tensor | Program | Module,
+    digits: int = 6,
+    *,
+    gradients: bool = True,
+    after: Tensor | Program | Module | None = None,
+    by_weight: bool = False,
+    weights: bool | None = None,
+    boxes: bool | None = None,
+    sample: int = 0,
+    show: Show | None = None,
+) -> Drawing:
     """Draw the network of neurons behind a loss, behind the output of a network, or of a model, as textbooks do.
 
     Inputs stand left, outputs right, each weight on its edge with its value and gradient; each neuron shows its
     weighted sum, its output and its delta = d(loss)/d(weighted sum). A bias that is one number for the whole layer is
-    one unit; otherwise each edge of the bias unit carries the neuron's own. ``digits``: significant digits. Of a
-    model without a run, ``network(model)``, only the weights have numbers. Of a batch the first sample is drawn, of a
-    layer of more than six units the first three and the last. Element names come from ``t.named("W1", "w1 w2 w3
-    w4")``. Raises ``GraphError`` where no chain of layers is found.
+    one unit; otherwise each edge of the bias unit carries the neuron's own. Of a model without a run,
+    ``network(model)``, only the weights have numbers. Element names come from ``t.named("W1", "w1 w2 w3 w4")``. Of a
+    layer of more than six units the first three and the last are drawn.
+
+    ``digits``: significant digits. ``gradients``: write gradients and deltas. ``after``: the same network after an
+    update, to write the new weights and the new loss beside the old; read the old one first, with ``Program.of(loss)``.
+    ``by_weight``: edges as wide as their weights are large, dashed where they are negative. ``weights``: write each
+    weight on its edge; by default where there are at most 24 between two layers, and else as ``by_weight``.
+    ``boxes``: one box per layer; by default where there are more than eight. ``sample``: which one of a batch.
+    ``show``: which numbers are written, for pictures in steps. Raises ``GraphError`` where no chain of layers is
+    found, ``ShapeError`` where ``after`` has other layers.
 
     >>> import numpy as np
     >>> import tinygrad_bp as tg
@@ -84,280 +68,335 @@ def network(output: Tensor | Program | Module, digits: int = 6) -> Drawing:
     >>> "w1 = 0.5" in tg.draw.network(loss).source
     True
     """
-    if isinstance(output, Module):
-        return Drawing(_Picture(_dry_run(output), digits, bare=True).draw())
-    return Drawing(_Picture(output if isinstance(output, Program) else Program.of(output), digits).draw())
+    net = Network.of(output, digits, gradients, sample)
+    if boxes or (boxes is None and len(net.layers) > DEEPEST):
+        return draw_boxes(net, show)
+    return Picture(net, _after(net, after, sample), by_weight, weights, show).draw()
 
 
-def _dry_run(model: Module) -> Program:
-    """One run on zeros, for its structure."""
-    modules = [model]
-    for module in modules:  # grows on the way
-        modules += [child for _, child in module.children()]
-    widths = [module.in_features for module in modules if hasattr(module, "in_features")]
-    if not widths:
-        raise GraphError(
-            "the model has no Linear layer that says how many inputs it takes. Give the output of a run: tg.draw.network(model(x))"
-        )
-    return Program.of(model(Tensor(np.zeros(widths[0]), name="x")))
+def _after(net: Network, after: Tensor | Program | Module | None, sample: int) -> Network | None:
+    """The network after an update, if it has the same layers."""
+    if after is None:
+        return None
+    new = Network.of(after, net.digits, False, sample)
+    sizes, others = ([net.width(k) for k in range(len(net.layers) + 1)] for net in (net, new))
+    if sizes != others:
+        raise ShapeError(f"the network has {sizes} units and the one after the update {others}; give the same network")
+    return new
 
 
-class _Picture:
+Nodes = dict[int | None, str]  # index of a unit, None for the bias -> node
+
+
+class Picture:
     """One network on its way to the page: columns from left to right, every node at a place of its own."""
 
-    def __init__(self, program: Program, digits: int, bare: bool = False) -> None:
-        self.program, self.digits = program, digits
-        # of a bare network only the parameters have values that mean anything
-        self.hidden = {line.index for line in program if bare and not (line.rule is None and line.tracked)}
-        self.layers = find_layers(program)
-        if len(self.layers) > LAYERS:
-            raise GraphError(
-                f"the network has {len(self.layers)} layers, and {LAYERS} are the most that are drawn. tg.draw.graph summarises it"
-            )
-        found = program.gradients if program.output.value.size == 1 and not bare else {}
-        self.gradients: Mapping[int, Any] = {place: g for place, g in found.items() if program.lines[place].tracked}
-        self.digraph = new_digraph(
-            label(*map(escape, self.caption())),
-            {"layout": "neato", "splines": "line", "outputorder": "edgesfirst"},  # neato leaves nodes where they are pinned
-            {"fontsize": "9", "margin": "0", "style": "filled", "fixedsize": "true"},
-            {},
-        )
-        self.count = 0
-        self.left = self.right = 0.0  # of the last column
+    def __init__(
+        self, net: Network, after: Network | None = None, by_weight: bool = False, weights: bool | None = None, show: Show | None = None
+    ) -> None:
+        self.net, self.after, self.weights = net, after, weights
+        self.depth = len(net.layers)
+        self.by_weight = by_weight or not all(map(self.is_written, range(self.depth)))
+        drawn = [abs(net.program.lines[layer.weight].value).max(initial=0.0) for layer in net.layers]
+        self.largest = max(drawn, default=0.0) or 1.0
+        self.page = Page(list(self.caption()), show)
         self.height = 0.0  # of the columns of units
 
-    def draw(self) -> graphviz.Digraph:
-        columns = [self.inputs(), *(self.neurons(k) for k in range(len(self.layers)))]
+    def draw(self) -> Drawing:
+        columns = [shown(self.net.width(0), self.input)]
+        columns += [shown(self.net.width(k + 1), lambda j, k=k: self.neuron(k, j)) for k in range(self.depth)]  # type: ignore[misc]
         self.height = max(
-            [len(units) * (_diameter(units) + 14) for units in columns]
-            + [self.labels_height(layer, *pair) for layer, pair in zip(self.layers, itertools.pairwise(columns), strict=True)]
+            [len(units) * (widest(units) + 14) for units in columns]
+            + [self.labels_height(k, *pair) for k, pair in enumerate(itertools.pairwise(columns))]
         )
-        self.gap = max(GAP, self.height / 11)  # higher columns farther apart, so that edges do not run past their neurons
-        last = len(self.layers)
-        sources = self.units(columns[0], INPUT)
-        for k, layer in enumerate(self.layers):
-            bias = self.bias_unit(layer)
-            joints = self.labels(layer, columns[k], columns[k + 1])
-            targets = self.units(columns[k + 1], OUTPUT if k + 1 == last else HIDDEN)
-            self.connect(sources, bias, joints, targets)
-            sources = targets
-        self.loss(columns[-1], sources)
-        return self.digraph
+        sources = self.units(0, columns[0])
+        for k in range(self.depth):
+            sources = self.layer(k, columns[k], columns[k + 1], sources)
+        self.losses(columns[-1], sources)
+        return self.page.canvas.drawing(self.description())
 
-    @property
-    def loss_name(self) -> str:
-        return str(self.program.output.name or "loss")
-
-    # -- the numbers ---------------------------------------------------------------------------------------------
-
-    def line(self, words: str, place: int, i: tuple[int, ...], gradient: bool = False) -> tuple[str, str] | None:
-        """(words, number) for an element of a line; of a batch, for the first sample. None where there is none."""
-        if place in self.hidden or (gradient and place not in self.gradients):
-            return None
-        value = np.asarray(self.gradients[place] if gradient else self.program.lines[place].value)
-        return words, format_number(value[(0,) * (value.ndim - len(i)) + i], self.digits)
-
-    def names(self, place: int, default: str) -> list[str]:
-        """A name for each unit of a line."""
-        line = self.program.lines[place]
-        elements = element_names(
-            default if line.name is None else line.name, line.shape if getattr(line.name, "elements", ()) else line.shape[-1:]
-        )
-        return [str(name) for name in elements]
+    def description(self) -> str:
+        sizes = "-".join(str(self.net.width(k)) for k in range(self.depth + 1))
+        loss = self.net.number(self.net.program.output.index, ()) if self.net.has_loss else None
+        end = "" if loss is None else f"; {self.net.loss_name} = {format_number(loss, self.net.digits)}"
+        return f"Network of neurons, {sizes}{end}"
 
     def caption(self) -> Iterator[str]:
-        x, loss = self.program.lines[self.layers[0].x], self.loss_name
-        if len(x.shape) > 1 and x.value.size > x.shape[-1]:
-            yield f"inputs, neurons and targets: the first of {x.value.size // x.shape[-1]} samples; grad of a weight: of the whole batch"
-        if self.gradients:
-            yield f"grad: d({loss}) / d(weight), delta: d({loss}) / d(weighted sum)"
+        net = self.net
+        if net.samples > 1:
+            number = f"sample {net.sample} of {net.samples}" if any(net.sample) else f"the first of {net.samples} samples"
+            yield f"inputs, neurons and targets: {number}; grad of a weight: of the whole batch"
+        if net.gradients:
+            yield f"grad: d({net.loss_name}) / d(weight), delta: d({net.loss_name}) / d(weighted sum)"
+        if self.by_weight:
+            yield "width of an edge: size of its weight; orange and dashed: negative"
+        if self.after:
+            yield "new: after the update"
 
-    # -- what units say: (index, text), the index None for those left out -------------------------------------------
+    # -- what units and weights say --------------------------------------------------------------------------------
 
-    def inputs(self) -> Units:
-        place = self.layers[0].x
-        names = self.names(place, "x")
-        return _shown(names, lambda i: text((names[i], ""), self.line("", place, (i,)), self.line("grad", place, (i,), gradient=True)))
+    def input(self, i: int) -> Label:
+        net, place = self.net, self.net.layers[0].x
+        index = net.at(place, i)
+        return label(bold(self.names(0)[i]), net.run("", place, index), net.run("grad", place, index, gradient=True))
 
-    def neurons(self, k: int) -> Units:
-        layer, single = self.layers[k], self.layers[k].net == self.layers[k].out
-        nets, outs = self.names(layer.net, "net"), self.names(layer.out, "out")
-        titles, default = zip(nets, outs, strict=True), "o" if k + 1 == len(self.layers) else "h" if len(self.layers) == 2 else f"h{k + 1}_"
-        units = [_neuron(net, out, f"{default}{j + 1}") for j, (net, out) in enumerate(titles)]
+    def neuron(self, k: int, j: int) -> Label:
+        net, layer = self.net, self.net.layers[k]
+        title, sums, out = net.titles[k][j]
+        index = net.at(layer.net, j)
+        value = None if layer.net == layer.out else net.run(out, layer.out, net.at(layer.out, j))
+        return label(bold(title), net.run(sums, layer.net, index), value, net.run("delta", layer.net, index, gradient=True))
 
-        def say(j: int) -> Text:
-            title, net, out = units[j]
-            value = None if single else self.line(out, layer.out, (j,))
-            return text((title, ""), self.line(net, layer.net, (j,)), value, self.line("delta", layer.net, (j,), gradient=True))
+    def weight(self, k: int, i: int | None, j: int) -> Label:
+        """Of the edge from unit i, or from the bias, to neuron j."""
+        layer = self.net.layers[k]
+        if i is None and not layer.unit:
+            assert layer.bias is not None
+            index = self.net.at(layer.bias, j) if self.net.program.lines[layer.bias].shape else ()
+            return self.parameter(k, layer.bias, self.net.names(layer.bias, "b")[j if index else 0], index)
+        index = layer.weight_index(self.net.width(k) if i is None else i, j)
+        return self.parameter(k, layer.weight, self.net.weight_name(layer, index), index)
 
-        return _shown(units, say)
+    def shared_bias(self, k: int) -> Label:
+        place = self.net.layers[k].bias
+        assert place is not None
+        index = (0,) * len(self.net.program.lines[place].shape)
+        return self.parameter(k, place, str(self.net.program.lines[place].name or "bias"), index)
 
-    def weight(self, layer: Layer, names: Sequence[str | None], i: int, j: int) -> Text:
-        index = (i, j) if layer.columns else (j, i)
-        name = names[index[0] * self.program.lines[layer.weight].shape[1] + index[1]]
-        return text(self.line(f"{name} =", layer.weight, index), self.line("grad", layer.weight, index, gradient=True))
+    def parameter(self, k: int, place: int, name: str, index: Index) -> Label:
+        value = self.net.run(f"{name} =", place, index)
+        new = self.after.run("new", self.in_after(k, place), index) if self.after else None
+        return label(emphatic(value), self.net.run("grad", place, index, gradient=True), changed(new))
 
-    def own_bias(self, layer: Layer, j: int) -> Text:
-        assert layer.bias is not None
-        names = self.names(layer.bias, "b")
-        return text(self.line(f"{names[j]} =", layer.bias, (j,)), self.line("grad", layer.bias, (j,), gradient=True))
+    def in_after(self, k: int, place: int) -> int | None:
+        """Where a parameter of layer k is in the network after the update."""
+        assert self.after is not None
+        return self.after.layers[k].weight if place == self.net.layers[k].weight else self.after.layers[k].bias
 
-    def is_shared(self, layer: Layer) -> bool:
-        """Whether one number is the bias of every neuron of the layer."""
-        bias = None if layer.bias is None else self.program.lines[layer.bias]
-        return bias is not None and bias.value.size == 1 and (not bias.shape or self.program.lines[layer.net].shape[-1] > 1)
+    def outcome(self, j: int) -> Label | None:
+        """An output's target and error."""
+        net = self.net
+        runs = [
+            net.run(f"{net.names(place, default)[j]} =", place, net.at(place, j))
+            for place, default in ((net.target, "target"), (net.error, "error"))
+            if place is not None
+        ]
+        found = [run for run in runs if run]
+        return label(emphatic(found[0]), *found[1:]) if found else None
+
+    def loss(self) -> Label:
+        output, new = self.net.program.output.index, None
+        if self.after and self.after.has_loss:
+            new = self.after.run("new", self.after.program.output.index, ())
+        return label(bold(self.net.loss_name), self.net.run("", output, ()), changed(new))
+
+    def names(self, column: int) -> list[str]:
+        """What the units of a column give on: x1 or out_h1."""
+        if column == 0:
+            return self.net.names(self.net.layers[0].x, "x")
+        return self.net.names(self.net.layers[column - 1].out, "out")
+
+    def formula(self, k: int, j: int) -> str:
+        """A neuron's weighted sum and output, for its tooltip."""
+        net, layer = self.net, self.net.layers[k]
+        name, xs, width = net.names(layer.net, "net")[j], self.names(k), net.width(k)
+        terms = [f"{net.weight_name(layer, layer.weight_index(i, j))} * {xs[i]}" for i in range(min(width, 6))]
+        if width > len(terms):
+            terms.append(f"... ({width - len(terms)} more)")
+        if layer.unit:
+            terms.append(net.weight_name(layer, layer.weight_index(width, j)))
+        elif layer.bias is not None:
+            names = net.names(layer.bias, "b")
+            terms.append(names[j if len(names) > j else 0])
+        activation = net.program.lines[layer.out].rule
+        rest = "" if layer.net == layer.out or activation is None else f"; {self.names(k + 1)[j]} = {activation.name}({name})"
+        return f"{name} = {' + '.join(terms)}{rest}"
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
-    def node(self, what: Text | None, at: tuple[float, float], size: tuple[float, float], style: Mapping[str, str]) -> str:
-        """A node at a place in points, counted from the top left; the layout program only draws it there."""
-        name, self.count = f"n{self.count}", self.count + 1
-        place = {"pos": f"{at[0] / 72:.3f},{-at[1] / 72:.3f}!", "width": f"{size[0] / 72:.3f}", "height": f"{size[1] / 72:.3f}"}
-        self.digraph.node(name, label(*what.lines) if what else "", **(place | dict(style)))
-        return name
+    def is_written(self, k: int) -> bool:
+        """Whether the weights of a layer are written on its edges."""
+        if self.weights is not None:
+            return self.weights
+        drawn = [min(self.net.width(c), 4 if self.net.width(c) > 6 else 6) for c in (k, k + 1)]
+        layer = self.net.layers[k]
+        return (drawn[0] + (layer.unit or (layer.bias is not None and not self.net.is_shared(layer)))) * drawn[1] <= WRITTEN
 
-    def units(self, units: Units, style: Mapping[str, str]) -> dict[int, str]:
+    def units(self, column: int, units: Units) -> Nodes:
         """A column of circles, evenly over the height. The nodes of those that are drawn, by index."""
-        width = _diameter(units)
-        x, step = self.column(width), self.height / len(units)
-        nodes = [self.node(unit, (x, (k + 0.5) * step), (width, width), MORE if i is None else style) for k, (i, unit) in enumerate(units)]
-        return {i: node for (i, _), node in zip(units, nodes, strict=True) if i is not None}
+        width = widest(units)
+        self.page.gap = max(GAP, self.height / 11)  # higher columns farther apart, so that edges do not run past their neurons
+        x, step = self.page.column(width), self.height / len(units)
+        nodes: Nodes = {}
+        for row, (i, what) in enumerate(units):
+            marks = {} if i is None else self.unit_marks(column, i)
+            style = MORE if i is None else self.unit_style(column, i)
+            node = self.page.node(what, (x, (row + 0.5) * step), (width, width), style, **marks)
+            if i is not None:
+                nodes[i] = node
+        return nodes
 
-    def column(self, width: float) -> float:
-        """The middle of the next column."""
-        self.left, self.right = self.right + self.gap, self.right + self.gap + width
-        return (self.left + self.right) / 2
+    def unit_marks(self, column: int, i: int) -> dict[str, str]:
+        """Its id in the SVG, and what it says where a mouse points at it."""
+        place = self.net.layers[0].x if column == 0 else self.net.layers[column - 1].net
+        kind, tooltip = ("input", self.names(0)[i]) if column == 0 else ("neuron", self.formula(column - 1, i))
+        return {"id": mark(kind, place, self.net.at(place, i)), "tooltip": tooltip}
 
-    def bias_unit(self, layer: Layer) -> str | None:
+    def unit_style(self, column: int, i: int) -> Mapping[str, str]:
+        return INPUT if column == 0 else OUTPUT if column == self.depth else HIDDEN
+
+    def layer(self, k: int, before: Units, units: Units, sources: Nodes) -> Nodes:
+        """A layer's bias, its weights and its neurons, right of the units that it reads."""
+        keys = self.edges(k, before, units)
+        bias = self.bias_unit(k) if any(i is None for i, _ in keys) else None
+        from_ = sources if bias is None else sources | {None: bias}
+        if not self.is_written(k):
+            self.page.right += LINES_GAP - GAP
+            targets = self.units(k + 1, units)
+            for i, j in keys:
+                self.page.canvas.edge(from_[i], targets[j], style=self.line(k, i, j), id=self.weight_mark(k, i, j))
+            return targets
+        joints = self.labels(k, keys, self.heights(before), self.heights(units))
+        targets = self.units(k + 1, units)
+        for (i, j), joint in joints.items():  # to the sides, lest an edge runs behind another one's label
+            where = self.weight_mark(k, i, j)
+            self.page.canvas.edge(from_[i], f"{joint}:w", style={"dir": "none"} | self.line(k, i, j), id=f"{where}-from")
+            self.page.canvas.edge(f"{joint}:e", targets[j], style=self.line(k, i, j), id=f"{where}-to")
+        return targets
+
+    def edges(self, k: int, before: Units, units: Units) -> list[tuple[int | None, int]]:
+        """(source, target) of each edge that is drawn, the source None for the bias."""
+        sources = [i for i, _ in before if i is not None]
+        layer = self.net.layers[k]
+        biased: list[int | None] = [None] if layer.unit or layer.bias is not None else []
+        return [(i, j) for j, _ in units if j is not None for i in [*sources, *biased]]
+
+    def bias_unit(self, k: int) -> str:
         """Below the units that the layer reads, as a unit that is always 1, or with the value that the layer shares."""
-        if layer.bias is None:
-            return None
-        name = self.program.lines[layer.bias].name or "bias"
-        lines = (
-            (self.line(f"{name} =", layer.bias, ()), self.line("grad", layer.bias, (), gradient=True))
-            if self.is_shared(layer)
-            else (("1", ""), ("bias", ""))
-        )
-        what = text(*lines)
-        width, height = what.size[0] + 10, what.size[1]
-        return self.node(what, (max(self.right, self.left + width) - width / 2, self.height + height), (width, height + 8), BIAS)
+        layer = self.net.layers[k]
+        shared = self.net.is_shared(layer)
+        what = self.shared_bias(k) if shared else lines(bold("1"), Run("unit" if layer.unit else "bias"))
+        width, height = box(what)
+        width, right = width + 10, max(self.page.right, self.page.left + width + 10)
+        place = layer.weight if layer.bias is None else layer.bias
+        tooltip = "one bias for all neurons of the layer" if shared else "a unit that is always 1"
+        marks = {"id": mark("bias", place), "tooltip": tooltip}
+        return self.page.node(what, (right - width / 2, self.height + height), (width, height + 8), self.bias_style(k), **marks)
 
-    def labels_height(self, layer: Layer, sources: Units, targets: Units) -> float:
+    def bias_style(self, k: int) -> Mapping[str, str]:
+        return BIAS
+
+    def labels_height(self, k: int, before: Units, units: Units) -> float:
         """Roughly the height of a column of weights."""
-        each = 2 * LINE + 10 if self.gradients else LINE + 10
-        rows = len(sources) + (layer.bias is not None and not self.is_shared(layer))
-        return each * rows * len(targets)
+        if not self.is_written(k):
+            return 0.0
+        written = [self.weight(k, i, j) for i, j in self.edges(k, before, units) if not self.is_joint(k, i)]
+        return sum(box(what)[1] + 6 for what in written)
 
-    def labels(self, layer: Layer, sources: Units, targets: Units) -> dict[tuple[int | None, int], str]:
-        """A column of weights, each as near to the straight line between its units as the others let it.
+    def is_joint(self, k: int, i: int | None) -> bool:
+        """Whether an edge has nothing written on it, because its bias is shared and written in its unit."""
+        return i is None and not self.net.layers[k].unit and self.net.is_shared(self.net.layers[k])
 
-        Keys are (source, target), the source None for the bias.
-        """
-        weight = self.program.lines[layer.weight]
-        names = element_names(weight.name or "w", weight.shape)
-        wanted: list[tuple[float, tuple[int | None, int], Text | None]] = []
-        for b, (j, _) in enumerate(targets):
-            if j is None:
-                continue
-            end = (b + 0.5) * self.height / len(targets)
-            for a, (i, _) in enumerate(sources):
-                if i is not None:
-                    wanted.append((((a + 0.5) * self.height / len(sources) + end) / 2, (i, j), self.weight(layer, names, i, j)))
-            if layer.bias is not None:
-                wanted.append(((self.height * 1.1 + end) / 2, (None, j), None if self.is_shared(layer) else self.own_bias(layer, j)))
+    def heights(self, units: Units) -> dict[int | None, float]:
+        """Where the units of a column stand; the bias, None, below them."""
+        step = self.height / len(units)
+        return {i: (row + 0.5) * step for row, (i, _) in enumerate(units)} | {None: self.height * 1.1}
+
+    def labels(
+        self, k: int, keys: list[tuple[int | None, int]], starts: Mapping[int | None, float], ends: Mapping[int | None, float]
+    ) -> dict[tuple[int | None, int], str]:
+        """A column of weights, each as near to the straight line between its units as the others let it."""
+        wanted: list[tuple[float, tuple[int | None, int], Label | None]] = []
+        for i, j in keys:
+            wanted.append(((starts[i] + ends[j]) / 2, (i, j), None if self.is_joint(k, i) else self.weight(k, i, j)))
         wanted.sort(key=lambda entry: round(entry[0], 6))  # stable: at equal heights by target, then by source
-        ys = spread([y for y, _, _ in wanted], [what.size[1] if what else 4.0 for _, _, what in wanted])
-        width = max(what.size[0] for _, _, what in wanted if what)
-        x = self.column(width)
-        return {
-            key: self.node(what, (x, y), (width, what.size[1]), WEIGHT) if what else self.node(None, (x, y), (width, 0), JOINT)
-            for y, (_, key, what) in zip(ys, wanted, strict=True)
-        }
+        sizes = [box(what) if what else (0.0, 4.0) for _, _, what in wanted]
+        ys = spread([y for y, _, _ in wanted], [height for _, height in sizes])
+        width = max(width for width, _ in sizes)
+        self.page.gap = max(GAP, self.height / 11)
+        x = self.page.column(width)
+        nodes = {}
+        for y, (_, key, what), (_, height) in zip(ys, wanted, sizes, strict=True):
+            marks = {"id": self.weight_mark(k, *key), "tooltip": self.weight_tooltip(k, *key)} if what else {}
+            style = self.weight_style(k, *key) if what else JOINT | {"fillcolor": self.line(k, *key).get("color", GREY)}
+            nodes[key] = self.page.node(what, (x, y), (width, height if what else 0), style, **marks)
+        return nodes
 
-    def connect(
-        self, sources: Mapping[int, str], bias: str | None, joints: Mapping[tuple[int | None, int], str], targets: Mapping[int, str]
-    ) -> None:
-        for (i, j), joint in joints.items():
-            source = bias if i is None else sources[i]
-            assert source is not None
-            self.digraph.edge(source, f"{joint}:w", dir="none")  # to the sides, lest an edge runs behind another one's label
-            self.digraph.edge(f"{joint}:e", targets[j])
+    def weight_mark(self, k: int, i: int | None, j: int) -> str:
+        layer = self.net.layers[k]
+        if i is None and layer.bias is not None:
+            return mark("weight", layer.bias, (j,))
+        return mark("weight", layer.weight, layer.weight_index(self.net.width(k) if i is None else i, j))
 
-    def loss(self, outputs: Units, nodes: Mapping[int, str]) -> None:
+    def weight_tooltip(self, k: int, i: int | None, j: int) -> str:
+        net, layer = self.net, self.net.layers[k]
+        name = net.names(layer.net, "net")[j]
+        source = "1" if i is None else self.names(k)[i]
+        return (
+            f"d{name}/d(weight) = {source}; d{net.loss_name}/d(weight) = delta * {source}" if net.gradients else f"from {source} to {name}"
+        )
+
+    def weight_style(self, k: int, i: int | None, j: int) -> Mapping[str, str]:
+        return WEIGHT
+
+    def line(self, k: int, i: int | None, j: int) -> dict[str, str]:
+        """The style of an edge."""
+        layer = self.net.layers[k]
+        if not self.by_weight or self.is_joint(k, i):
+            return {}
+        if i is None and layer.bias is not None:
+            value = self.net.number(layer.bias, (j,))
+        else:
+            value = self.net.number(layer.weight, layer.weight_index(self.net.width(k) if i is None else i, j))
+        share = min(abs(value or 0.0) / self.largest, 1.0)
+        negative = {"color": VERMILLION, "style": "dashed"} if (value or 0) < 0 else {"color": BLUE}
+        return negative | {"penwidth": f"{0.4 + 3.2 * share:.2f}", "arrowhead": "none"}
+
+    # -- the loss --------------------------------------------------------------------------------------------------
+
+    def losses(self, outputs: Units, nodes: Nodes) -> None:
         """Right of the outputs: each one's target and error, and the loss that they add up to."""
-        output = self.program.output
-        if output.value.size != 1 or output.index == self.layers[-1].out:
+        net = self.net
+        if not net.has_loss:
             return
-        target, error = _target_and_error(self.program, self.layers[-1].out)
-        boxes: dict[int, Text] = {}
-        for j in nodes:
-            lines = [
-                (place, self.names(place, default)[j]) for place, default in ((target, "target"), (error, "error")) if place is not None
-            ]
-            boxes[j] = text(*(self.line(f"{name} =", place, (j,)) for place, name in lines)) if lines else text()
-        if target is not None or error is not None:
-            width, step = max(box.size[0] for box in boxes.values()), self.height / len(outputs)
-            x, ys = self.column(width), {i: (k + 0.5) * step for k, (i, _) in enumerate(outputs)}
-            boxed = {j: self.node(box, (x, ys[j]), (width, box.size[1] + 4), TARGET) for j, box in boxes.items()}
-            for j, node in boxed.items():
-                self.digraph.edge(nodes[j], node)
-            nodes = boxed
-        what = text((self.loss_name, ""), self.line("", output.index, ()))
-        end = self.node(what, (self.column(what.size[0]), self.height / 2), (what.size[0], what.size[1] + 4), LOSS)
-        for node in nodes.values():
-            self.digraph.edge(node, end)
+        boxes = {j: what for j in nodes if j is not None and (what := self.outcome(j))}
+        if boxes:
+            width, step = max(box(what)[0] for what in boxes.values()), self.height / len(outputs)
+            x, ys = self.page.column(width), {j: (row + 0.5) * step for row, (j, _) in enumerate(outputs)}
+            boxed = {}
+            for j, what in boxes.items():
+                marks = {"id": mark("target", self.depth, (j,)), "tooltip": "what the output should be, and its error"}
+                boxed[j] = self.page.node(what, (x, ys[j]), (width, box(what)[1] + 4), self.target_style(j), **marks)
+                self.page.canvas.edge(nodes[j], boxed[j], style=self.target_line(j))
+            nodes = dict(boxed.items())
+        what = self.loss()
+        width, height = box(what)
+        marks = {"id": mark("loss", net.program.output.index), "tooltip": f"{net.loss_name}, the number that is minimised"}
+        end = self.page.node(what, (self.page.column(width), self.height / 2), (width, height + 4), LOSS, **marks)
+        for unit, node in nodes.items():
+            self.page.canvas.edge(node, end, style=self.target_line(unit))
+
+    def target_style(self, j: int) -> Mapping[str, str]:
+        return TARGET
+
+    def target_line(self, j: int | None) -> dict[str, str]:
+        return {}
 
 
-def _shown(units: Sequence[Any], say: Callable[[int], Text]) -> Units:
-    """All units of a narrow layer; of a wide one the first few, how many are left out, and the last."""
-    n = len(units)
-    if n <= MOST:
-        return [(i, say(i)) for i in range(n)]
-    return [*((i, say(i)) for i in range(SHOWN)), (None, text((f"... {n - SHOWN - 1} more", ""))), (n - 1, say(n - 1))]
+def label(*runs: Run | None) -> Label:
+    """Lines without those that are None."""
+    return lines(*(run for run in runs if run))
 
 
-def _diameter(units: Units) -> float:
-    return max(unit.diameter for i, unit in units if i is not None)
+def emphatic(run: Run | None) -> Run | None:
+    return run and replace(run, bold=True)
 
 
-def _neuron(net: str, out: str, default: str) -> tuple[str, str, str]:
-    """Its name and those of its values: net_h1 and out_h1 are the net and out of h1."""
-    (head, _, tail), (other, _, same) = net.partition("_"), out.partition("_")
-    if tail and (tail == same or net == out):
-        return tail, head, other
-    if net.startswith("net") and net[3:].isdigit():  # nameless
-        net = "net"
-    if out.startswith("out") and out[3:].isdigit():
-        out = "out"
-    return default, net, out
+def changed(run: Run | None) -> Run | None:
+    """A number of another Program, in the colour of what is new."""
+    return run and replace(run, colour=NEW, number=None)
 
 
-def _target_and_error(program: Program, out: int) -> tuple[int | None, int | None]:
-    """The lines that the outputs are compared with, and the last named one with a number for each output."""
-    shape = program.lines[out].shape
-    later = [line for line in program if line.index > out and line.rule is not None]
-    read = {place for line in later for place in line.operands}
-    targets = [i for i in sorted(read) if program.lines[i].rule is None and program.lines[i].shape == shape]
-    errors = [line.index for line in later if line.name is not None and line.shape == shape]
-    return (targets[0] if targets and shape else None), (errors[-1] if errors and shape else None)
-
-
-def spread(wanted: Sequence[float], heights: Sequence[float], gap: float = 7.0) -> list[float]:
-    """Places in the given order, as near to the wanted ones as they can be without overlap.
-
-    Least squares under order constraints, by pooling neighbours that push each other (pool-adjacent-violators).
-
-    >>> spread([0.0, 10.0, 10.0, 20.0], [4.0, 4.0, 4.0, 4.0], gap=4.0)
-    [-2.0, 6.0, 14.0, 22.0]
-    """
-    offsets = [0.0]
-    for above, below in itertools.pairwise(heights):
-        offsets.append(offsets[-1] + (above + below) / 2 + gap)
-    pools: list[tuple[float, int]] = []  # (sum, how many) of what each member would like the first one's place to be
-    for y, offset in zip(wanted, offsets, strict=True):
-        pools.append((y - offset, 1))
-        while len(pools) > 1 and pools[-2][0] / pools[-2][1] > pools[-1][0] / pools[-1][1]:
-            total, many = pools.pop()
-            pools[-1] = pools[-1][0] + total, pools[-1][1] + many
-    places = [total / many for total, many in pools for _ in range(many)]
-    return [place + offset for place, offset in zip(places, offsets, strict=True)]
+def mark(kind: str, place: int, index: Index = ()) -> str:
+    """The id of a node in the SVG: its kind and where its number is in the Program, such as weight-3-0-1."""
+    return "-".join(map(str, (kind, place, *index)))
