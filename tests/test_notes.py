@@ -104,6 +104,32 @@ def test_a_network_of_single_numbers():
     assert [verdict for _, verdict in found(network + text + "\n")] == ["agrees"] * 4
 
 
+LAYERS = """\
+```network
+input a1 = [0.05, 0.10]
+w2 = [[0.15, 0.20], [0.25, 0.30]]
+z2 = w2 @ a1 + 0.35
+a2 = sigmoid(z2)
+w3 = [[0.40, 0.45], [0.50, 0.55]]
+z3 = w3 @ a2 + 0.60
+a3 = sigmoid(z3)
+C = sum((a3 - [0.01, 0.99])^2) / 2
+```
+"""
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    (r"$z^2_1 = \sum_k w^2_{1k} a^1_k + 0.35 = 0.3775$", ["agrees", "agrees"]),  # a^1_2 is not a^2_1
+    (r"$\delta^3_2 = \frac{\partial C}{\partial z^3_2} = -0.0381$", ["agrees", "agrees"]),
+    (r"$\delta^2 = (w^3)^T \delta^3 \odot a^2 \odot (1 - a^2)$", ["agrees"]),
+    (r"$\delta^2 = w^3 \delta^3 \odot a^2 \odot (1 - a^2)$", ["differs"]),
+    (r"$\delta^2_1 = \sum_k \frac{\partial C}{\partial z^3_k} \frac{\partial z^3_k}{\partial z^2_1}$", ["agrees"]),  # k ends at 2
+    (r"$2 z^3_3 = 1$", ["not read"]),
+])  # fmt: skip
+def test_an_upper_number_is_a_layer(text, expected):
+    assert [verdict for _, verdict in found(LAYERS + text + "\n")] == expected
+
+
 def test_each_network_has_names_of_its_own():
     note = "```network\na = 2\n```\n$a = 2$\n```network\na = 3\n```\n$a = 2$, $3 = a$\n"
     assert found(note) == [(4, "agrees"), (8, "differs"), (8, "agrees")]

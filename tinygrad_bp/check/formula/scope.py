@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.check.formula.functions import FUNCTIONS
-from tinygrad_bp.check.formula.names import UPDATED, key, parts, readings, with_index
+from tinygrad_bp.check.formula.names import UPDATED, joined, key, parts, readings, with_index
 from tinygrad_bp.check.formula.parser import Formula, parse
 from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError
 from tinygrad_bp.expression import Expression
@@ -21,6 +21,7 @@ Location = tuple[int, tuple[int, ...] | None]
 
 LOSSES = {"E", "L", "J", "C", "Etotal", "loss", "Loss", "cost", "error"}  # what derivations call the output
 RATES = {"eta", "lr", "alpha", "learningrate", "epsilon"}
+SUMS = ("net", "z")  # what derivations call a neuron's weighted sum, whose gradient is its delta
 ROWS = 1_000  # elements of an intermediate result whose derivatives are taken one by one
 JACOBIAN = 1_000_000
 ALIASES = 20  # aliases that lead to aliases
@@ -45,7 +46,8 @@ class Scope:
                 if name not in self.table.setdefault(key(name), []):
                     self.table[key(name)].append(name)
         names = {k for k, value in self.aliases.items() if not (isinstance(value, str) and value in FUNCTIONS)}
-        self.known = frozenset(self.table) | names | (RATES if lr is not None else set())
+        deltas = {f"delta{k.removeprefix(stem)}" for k in self.table for stem in SUMS if k.startswith(stem) and k != stem}
+        self.known = frozenset(self.table) | names | deltas | (RATES if lr is not None else set())
 
     def spend(self, operations: int) -> None:
         """Count what computing costs, where it is limited."""
@@ -77,7 +79,7 @@ class Scope:
     def literally(self, name: str) -> str | None:
         if self.program is not None and (name in self.program.places or name in self.program.elements):
             return name
-        for k in readings(name):
+        for k in self.readings(name):
             alias = self.aliases.get(k)
             if isinstance(alias, str):
                 found = [alias] if alias in self.table.get(key(alias), []) else self.table.get(key(alias), [])
@@ -88,6 +90,14 @@ class Scope:
             if found:
                 return found[0]
         return None
+
+    def readings(self, name: str) -> Iterator[str]:
+        """Its keys; a^1_2 is an element of a^1, if there is such a tensor, and nothing else: not a^2_1, nor a_2."""
+        base, sub, index = parts(name)
+        if sub and index.strip("()").isdigit() and key(base + index) in self.table:
+            yield key(base + index + sub)
+        else:
+            yield from readings(name)
 
     def locate(self, name: str) -> Location | None:
         found = self.graph_name(name)
@@ -177,12 +187,12 @@ class Scope:
         return self.program is not None and self.graph_name(name) is None and key(name) in LOSSES
 
     def delta(self, name: str) -> Location | None:
-        """What delta_o1 is the gradient of: net_o1, or z_o1."""
+        """What delta_o1 is the gradient of: net_o1, or z_o1; and delta^3 that of z^3."""
         for spelled in self.spellings(name):
-            base, sub, _ = parts(spelled)
-            if base == "delta" and sub:
-                for stem in ("net", "z"):
-                    found = self.literally(f"{stem}_{sub}")
+            base, sub, index = parts(spelled)
+            if base == "delta" and (sub or index):
+                for stem in SUMS:
+                    found = self.literally(joined(stem, sub, index))
                     if found is not None and self.program is not None:
                         return self.program.locate(found)
         return None
