@@ -248,6 +248,7 @@ SMOOTH = [
     np.fmax,
     np.fmin,
     functions.softplus,
+    functions.half_squared_error,
     functions.erf,
     functions.gelu,
     functions.silu,

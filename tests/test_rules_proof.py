@@ -46,6 +46,7 @@ SPOKEN = {  # NumPy's name -> SymPy's expression, where the names differ
     np.degrees: lambda x: x * 180 / sympy.pi,
     functions.softplus: lambda x: sympy.log(1 + sympy.exp(x)),
     functions.silu: lambda x: x / (1 + sympy.exp(-x)),
+    functions.half_squared_error: lambda target, output: (target - output) ** 2 / 2,
     functions.gelu: lambda x: x * (1 + sympy.erf(x / sympy.sqrt(2))) / 2,
     np.not_equal: lambda a, b: 1,  # of symbols, which stand for general values
     np.equal: lambda a, b: 0,

@@ -7,6 +7,7 @@ topological order, so both are loops: there is no recursion, and a chain of a mi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
@@ -38,32 +39,45 @@ def order(*outputs: Tensor) -> list[Tensor]:
 
 
 def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) -> Iterator[tuple[Tensor, Any]]:
-    """Reverse mode: each tensor that ``output`` was computed from, newest first, with its complete cotangent.
+    """Reverse mode: each tensor that ``output`` was computed from, newest first and then the leaves, with its cotangent.
 
-    With ``recorded`` the formulas run on tensors, so that the cotangents can be differentiated in their turn.
-    With ``free`` each node forgets its inputs once it has been pulled back.
+    The newest tensor that waits has all of its cotangent, since whatever reads it is newer still. With ``recorded``
+    the formulas run on tensors, so that the cotangents can be differentiated in their turn. With ``free`` each node
+    forgets its inputs once it has been pulled back.
     """
     if Changes.exposed:
         Changes.look_everywhere()
-    nodes, cotangents = order(output), {output.serial: seed}
-    while nodes:
-        t = nodes.pop()
-        g = cotangents.pop(t.serial, None)
-        if g is None:  # reached only through arguments that are not differentiated
-            continue
+    if output.rule is None:
+        yield output, seed
+        return
+    leaves: list[Tensor] = []
+    waiting, cotangents, newest = {output.serial: output}, {output.serial: seed}, [-output.serial]
+    while newest:
+        serial = -heappop(newest)
+        t, g = waiting.pop(serial), cotangents.pop(serial)
+        rule = t.rule
+        assert rule is not None  # leaves do not wait here
+        if rule is FREED:
+            raise GraphError(f"the graph behind {t.label()} was freed by backward(retain_graph=False). Run the forward pass again")
         yield t, g
-        if t.rule is None:
-            continue
-        if t.serial < Changes.latest:
+        if serial < Changes.latest:
             _ensure_unchanged(t, recorded)
-        _pull_back(t, g, cotangents, t.rule.recorded if recorded else t.rule.pulls)
+        for x in _pull_back(t, g, cotangents, rule.recorded if recorded else rule.pulls):
+            if x.rule is None:
+                leaves.append(x)
+            else:
+                waiting[x.serial] = x
+                heappush(newest, -x.serial)
         if free:
             t.rule, t.inputs, t.arrays, t.params = FREED, (), (), None
+    for x in leaves:
+        yield x, cotangents[x.serial]
 
 
-def _pull_back(t: Tensor, g: Any, cotangents: dict[int, Any], formulas: tuple[Any, ...]) -> None:
-    """The chain rule at one node: what each input gets of its cotangent."""
-    for x, formula in zip(t.inputs, formulas, strict=True):
+def _pull_back(t: Tensor, g: Any, cotangents: dict[int, Any], formulas: tuple[Any, ...]) -> list[Tensor]:
+    """The chain rule at one node: add to the cotangent of each input, and return those that had none before."""
+    reached = []
+    for x, formula in zip(t.inputs, formulas):  # noqa: B905  (one for each, and this loop is what a small step waits for)
         if isinstance(x, Tensor) and x.tracked and formula is not None:
             try:
                 gx = formula(t, g)
@@ -75,7 +89,12 @@ def _pull_back(t: Tensor, g: Any, cotangents: dict[int, Any], formulas: tuple[An
             if detect_anomaly.running:
                 watch_backward(_derivative(t, formula, x), g, gx, t)
             s = x.serial
-            cotangents[s] = cotangents[s] + gx if s in cotangents else gx
+            if s in cotangents:
+                cotangents[s] = cotangents[s] + gx
+            else:
+                cotangents[s] = gx
+                reached.append(x)
+    return reached
 
 
 def _derivative(t: Tensor, formula: Any, x: Tensor) -> str:
@@ -118,14 +137,11 @@ def _ensure_unchanged(node: Tensor, recorded: bool) -> None:
 
 def backward(output: Tensor, gradient: Any = None, retain_graph: bool = True) -> None:
     """``Tensor.backward``: leave the cotangent of every tensor of the graph in its ``.grad``."""
-    leaves = []
     for t, g in pull(output, _seed(output, gradient), free=not retain_graph):
-        if t.rule is None:
-            leaves.append((t, g))
-        else:
+        if t.rule is not None:
             t.gradient = g
-    for t, g in leaves:  # only now: an error on the way must not leave half a sum behind
-        before = t.gradient
+            continue
+        before = t.gradient  # leaves come last: an error on the way leaves no half of a sum behind
         t.gradient = g if before is None else (before.raw if isinstance(before, Tensor) else before) + g
 
 

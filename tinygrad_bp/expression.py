@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_bp import functions
 from tinygrad_bp.rule import RULES, Rule
 
 Show = Callable[["Expression"], str]
@@ -127,6 +128,9 @@ class Expression:
 
     def __getitem__(self, index: Any) -> Expression:
         return _call("take", (self,), {"index": index})
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Expression:
+        return np.sum(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload, no-any-return]
 
     @property
     def ndim(self) -> int:
@@ -321,6 +325,7 @@ def square(a: Expression) -> Expression:
 SIMPLIFIED: dict[Any, Callable[..., Expression]] = {
     np.add: add, np.subtract: subtract, np.multiply: multiply, np.divide: divide, np.power: power,
     np.negative: negative, np.square: square, np.positive: lambda a: a,
+    functions.half_squared_error: functions.half_squared_error,  # written out
 }  # fmt: skip
 
 

@@ -114,6 +114,11 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
     return x @ weight.T + bias
 
 
+def half_squared_error(target: Array, output: Array) -> Array:
+    """(target - output)^2 / 2 of each output. Source: document "反向传播—BP", step 2.1."""
+    return np.square(target - output) / 2
+
+
 def scatter(values: Array, like: Array, *, index: Any) -> Array:
     """Zeros of the shape of ``like`` with ``values`` added at ``index``: the transpose of indexing."""
     if not isinstance(like, np.ndarray | np.generic):
@@ -178,8 +183,8 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     extra = g.ndim - len(shape)
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1)
     if extra:
-        g = np.sum(g, axis=tuple(range(extra)))
-    return np.sum(g, axis=stretched, keepdims=True) if stretched else g
+        g = g.sum(axis=tuple(range(extra)) if extra > 1 else 0)
+    return g.sum(axis=stretched, keepdims=True) if stretched else g
 
 
 def expand(g: Array, like: Array, axis: Any, keepdims: bool) -> Array:

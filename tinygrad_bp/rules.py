@@ -117,6 +117,12 @@ logsumexp = general(
     x=lambda g, x, y, *, axis=None, keepdims=False: expand(g, x, axis, keepdims) * np.exp(x - expand(y, x, axis, keepdims)),
 )
 
+half_squared_error = pointwise(
+    functions.half_squared_error,
+    target=lambda g, target, output: g * (target - output),
+    output=lambda g, target, output: -g * (target - output),
+)
+
 # -- products ------------------------------------------------------------------------------------------------------
 bilinear(
     np.matmul,

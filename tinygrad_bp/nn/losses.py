@@ -24,9 +24,11 @@ import numpy as np
 
 from tinygrad_bp.errors import DtypeError, ShapeError
 from tinygrad_bp.nn.module import Module
-from tinygrad_bp.rules import log_softmax, softplus
-from tinygrad_bp.tensor import Tensor
+from tinygrad_bp.rule import RULES
+from tinygrad_bp.rules import half_squared_error, log_softmax, softplus
+from tinygrad_bp.tensor import Tensor, record
 
+HALF_SQUARED_ERROR = RULES[half_squared_error]  # called by its rule, as a layer's
 LOG_MIN = -100.0  # where PyTorch cuts logarithms off, so that a probability of 0 costs 100 and not infinity
 
 
@@ -65,7 +67,7 @@ class HalfSquaredError(Module):
         self.name, self.parts_name = name, parts_name
 
     def parts(self, output: Any, target: Any) -> Tensor:
-        each: Tensor = np.square(target - compared(output, target)) / 2
+        each: Tensor = record(HALF_SQUARED_ERROR, (array(target), compared(output, target)))
         each.name = self.parts_name
         return each
 
