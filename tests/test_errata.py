@@ -15,7 +15,7 @@ from tinygrad_bp.worked.finding import Evidence, agrees, difference, outcome
 DOCS = Path(__file__).parent.parent / "docs"
 NAMED = errata.by_name()
 SHOWN = {name: f for name, f in NAMED.items() if f.evidence is not None}
-SELF_CHECKING = ["step_by_step", "one_output", "weight_update"]
+SELF_CHECKING = ["step_by_step", "one_output", "weight_update", "four_equations"]
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,8 @@ SAID = {
     "B13": "sign flipped", "B20": "bias forgotten", "B33": "sign flipped", "B34": "one path only or Hadamard for matrix product",
     "C4": "shared bias not summed", "D1": "weights not transposed or weights exchanged", "D12": "bias forgotten",
     "D10": "sigma' missing or cross-entropy's delta with a squared error", "D14": "updated weights",
+    "E3": "updated weights",
+    "E8": "sigma' missing and sign flipped or cross-entropy's delta with a squared error and sign flipped",
 }  # fmt: skip
 
 

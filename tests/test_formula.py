@@ -143,13 +143,14 @@ def test_aliases_are_names_functions_numbers_or_formulas():
 
 def test_the_shapes_decide_which_product_a_dot_is():
     W, a, b = np.arange(6.0).reshape(2, 3), np.array([1.0, 2.0]), np.array([3.0, 4.0])
-    names = {"W": W, "a": a, "b": b}
+    names = {"W": W, "a": a, "b": b, "c": a[:, None]}
     for text, want in (
         (r"a \cdot b", a @ b), ("a b", a * b), (r"a \cdot b^T", np.outer(a, b)), (r"a^T b", a @ b), ("a^T W", a @ W), ("W^T a", W.T @ a),
         (r"W \cdot W^T", W @ W.T), ("W W", W * W), (r"W \odot W", W * W), ("2 W", 2 * W), ("a * b.T", a * b), ("a @ b.T", a @ b),
         (r"a \odot b^T", a[:, None] * b),
         (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix} \cdot \begin{pmatrix} 3 \\ 4 \end{pmatrix}^T", np.outer(a, b)),
         (r"\begin{pmatrix} 1 & 2 \end{pmatrix} W", a @ W), ("np.array([1, 2]) @ W", a @ W), ("W[0, 1:]", W[0, 1:]),
+        (r"c - W \begin{pmatrix} 1 \\ 1 \\ 1 \end{pmatrix}", a[:, None] - W.sum(axis=1, keepdims=True)),
         ("np.sum(W, axis=0)", W.sum(0)), ("np.sum(W, 1)", W.sum(1)), ("W.sum()", 15.0),
     ):  # fmt: skip
         np.testing.assert_array_equal(value(text, names), want, err_msg=text)

@@ -169,7 +169,8 @@ class _Evaluator:
         inner = left.shape[-1], right.shape[-2] if right.ndim > 1 else right.shape[0]
         if inner[0] == inner[1]:
             self.limit(x, left.shape[:-1], right.shape[-1:] if right.ndim > 1 else ())
-            return Value(np.asarray(left @ right), "row" if rows[0] and right.ndim > 1 else "")
+            turned = "row" if rows[0] and right.ndim > 1 else "column" if b.turned == "column" and left.ndim > 1 else ""
+            return Value(np.asarray(left @ right), turned)
         if a.array.shape == b.array.shape and x.function is fn.product:
             return self.elementwise(np.multiply, x, [a, b])
         raise self.formula.error(
