@@ -17,6 +17,7 @@ import numpy as np
 
 from tinygrad_bp import functions
 from tinygrad_bp.program import Line, Program
+from tinygrad_bp.tensor import take
 
 Array = np.ndarray[Any, Any]
 Edge = tuple[int, int]  # a line, and which of its operands
@@ -143,8 +144,8 @@ class Anatomy:
     @classmethod
     def of(cls, program: Program, values: list[Array] | None = None) -> Anatomy:
         """The layers that can be found; none in a graph that is no network."""
-        users = _users(program)
-        found = [_layer(program, line, users, values or program.values) for line in program.lines if line.rule is not None]
+        following = users(program)
+        found = [_layer(program, line, following, values or program.values) for line in program.lines if line.rule is not None]
         layers = [layer for layer in found if layer is not None]
         sums = {layer.activation.out: layer.Z for layer in layers if layer.activation}
         placed = [replace(layer, number=i, count=len(layers), below=sums.get(layer.x)) for i, layer in enumerate(layers, 1)]
@@ -178,9 +179,15 @@ class Anatomy:
         for line in self.program.lines:
             if after & set(line.operands):
                 after.add(line.index)
-                found += [i for i in line.operands if i not in after and self.program.lines[i].rule is None]
-        lines = [self.program.lines[i] for i in found]
-        return [self.layers[-1].rows(line.value) * 1.0 for line in lines if line.shape == shape != ()]
+                found += [self._taken(i) for i in line.operands if i not in after]
+        lines = [self.program.lines[i] for i in dict.fromkeys(found) if self.program.lines[i].rule is None]
+        fitting = [line for line in lines if line.shape == shape != () or (line.shape == () and not line.constant)]
+        return [self.layers[-1].rows(np.broadcast_to(line.value, shape)) * 1.0 for line in fitting]
+
+    def _taken(self, i: int) -> int:
+        """The line that an element was taken from."""
+        line = self.program.lines[i]
+        return line.operands[0] if line.rule is not None and line.rule.function is take else i
 
     @cached_property
     def known(self) -> tuple[str, Array, float] | None:
@@ -239,7 +246,7 @@ def _ratio(a: Array, b: Array) -> float | None:
     return c if c and np.allclose(a, c * b, rtol=1e-9, atol=1e-12 * float(np.max(np.abs(a)))) else None
 
 
-def _users(program: Program) -> dict[int, list[Edge]]:
+def users(program: Program) -> dict[int, list[Edge]]:
     users: dict[int, list[Edge]] = {}
     for line in program.lines:
         for i, operand in enumerate(line.operands):
@@ -253,7 +260,7 @@ def _layer(program: Program, line: Line, users: Mapping[int, list[Edge]], values
     if line.rule.function is functions.linear:
         bias: Edge | None = (line.index, 2)
         return Layer(program, values, (line.index, 0), (line.index, 1), line.operands[1], line.index, bias,
-                     _activation(program, line.index, users), columns=False, turned=False)  # fmt: skip
+                     activation(program, line.index, users), columns=False, turned=False)  # fmt: skip
     if line.rule.function is not np.matmul:
         return None
     left, right = (_leaf(program, i) for i in line.operands)
@@ -263,7 +270,7 @@ def _layer(program: Program, line: Line, users: Mapping[int, list[Edge]], values
     net, bias = _biased(program, line.index, users)
     w, weight = (0, left) if on_left else (1, right)
     assert weight is not None
-    return Layer(program, values, (line.index, 1 - w), (line.index, w), weight, net, bias, _activation(program, net, users),
+    return Layer(program, values, (line.index, 1 - w), (line.index, w), weight, net, bias, activation(program, net, users),
                  columns=on_left, turned=not on_left)  # fmt: skip
 
 
@@ -298,7 +305,7 @@ def _biased(program: Program, i: int, users: Mapping[int, list[Edge]]) -> tuple[
 WRITTEN_OUT = (np.negative, np.exp, np.add, np.divide)  # 1 / (1 + exp(-z))
 
 
-def _activation(program: Program, net: int, users: Mapping[int, list[Edge]]) -> Activation | None:
+def activation(program: Program, net: int, users: Mapping[int, list[Edge]]) -> Activation | None:
     """The activation function after a weighted sum."""
     edges = users.get(net, [])
     if len(edges) != 1:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.check.anatomy import Anatomy, Edge, Layer
+from tinygrad_bp.check.gathered import gathered
 from tinygrad_bp.check.mistakes import CATALOGUE, FACTORS, OTHERS, Factor, Mistake
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.program import Line, Program, element_names
@@ -90,7 +91,20 @@ class Claim:
             return False
         if other.shape != self.value.shape:
             return False
+        if not other.shape:
+            return abs(float(other) - float(self.value)) <= max(float(self.tolerance), 1e-9 * abs(float(self.value)))
         return bool(np.all(np.abs(other - self.value) <= np.maximum(self.tolerance, 1e-9 * np.abs(self.value))))
+
+    def each(self, program: Program) -> list[Claim]:
+        """A claim about an array as claims about its elements, where its shape is right."""
+        if self.index is not None or self.value.shape != self.right.shape or not self.right.shape:
+            return [self]
+        names = element_names(program.lines[self.line].name, self.right.shape)
+        tolerance = np.broadcast_to(self.tolerance, self.right.shape)
+        return [
+            Claim(name or f"{self.name}{list(i)}", self.line, i, np.asarray(self.value[i]), np.asarray(self.right[i]), tolerance[i])
+            for name, i in zip(names, np.ndindex(self.right.shape), strict=True)
+        ]
 
     @cached_property
     def ok(self) -> bool:
@@ -209,9 +223,22 @@ class _Search:
         self.program, self.lr, self.previous = program, lr, previous
         scale = max((float(np.max(np.abs(g), initial=0.0)) for g in program.gradients.values()), default=0.0)
         self.claims = [_claim(program, name, value, tolerances.get(name), lr, scale) for name, value in claims.items()]
+        self.anatomy, self.seeds = Anatomy.of(program), dict[int | None, dict[int, Any]]()
+        if not self.anatomy.layers:
+            self._gather()
         self.wrong = [c for c in self.claims if not c.ok]
         self.sound = [c for c in self.claims if c.ok]
-        self.anatomy, self.seeds = Anatomy.of(program), dict[int | None, dict[int, Any]]()
+
+    def _gather(self) -> None:
+        """Go over to layers where the graph is a network written in single numbers, and all wrong claims have a place in them."""
+        found = gathered(self.program)
+        if found is None:
+            return
+        moved = [(c, found.where.get((c.line, c.index))) for claim in self.claims for c in claim.each(self.program)]
+        if all(place is not None or c.ok for c, place in moved):
+            self.program, self.anatomy = found.program, Anatomy.of(found.program)
+            self.claims = [replace(c, line=place[0], index=place[1]) for c, place in moved if place is not None]
+            self.previous = found.values(self.previous)
 
     @cached_property
     def needed(self) -> set[int]:
@@ -253,14 +280,18 @@ class _Search:
         yield from self._last_digit()
         yield from self._factors()
         for p, run in self.planted:
-            if self._explained(run) == self.wrong and all(map(self._kept(run), self.sound)):
+            if self._explains(run) and all(map(self._kept(run), self.sound)):
                 yield _candidate(p, self.wrong)
 
     def _partly(self) -> Iterator[Candidate]:
         """What explains the wrong claims, though the right ones would be wrong too."""
         for p, run in self.planted:
-            if self._explained(run) == self.wrong:
+            if self._explains(run):
                 yield _candidate(p, self.wrong, "; the claims that are right were derived without it")
+
+    def _explains(self, run: Mapping[int, Any]) -> bool:
+        """Whether a backward pass gives all the wrong claims."""
+        return all(c.line in run and c.fits(run[c.line]) for c in self.wrong)
 
     def _explained(self, run: Mapping[int, Any]) -> list[Claim]:
         return [c for c in self.wrong if c.line in run and c.fits(run[c.line])]
@@ -333,7 +364,7 @@ class _Search:
         for p, q in itertools.islice(pairs, PAIRS):
             both = p + q
             result = self._run(both)
-            if result is not None and self._explained(result) == self.wrong and all(map(self._kept(result), self.sound)):
+            if result is not None and self._explains(result) and all(map(self._kept(result), self.sound)):
                 yield _candidate(both, self.wrong)
                 return
 
