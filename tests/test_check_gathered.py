@@ -108,6 +108,15 @@ def test_what_is_no_such_network_is_left_as_it_is(graph):
     assert tg.check(program, {name: repr(-right)}).diagnosis.mistake == "sign flipped"
 
 
+@pytest.mark.parametrize("previous", [{"w5": 0.42, "w6": 0.44}, {"w_5": "0.42", "w6": 0.44, "w7": 0.5, "w8": 0.55}])
+def test_stale_values_are_known_by_their_names(previous):
+    delta = "delta_o1 * 0.42 + delta_o2 * w7"
+    for loss in (written_out(), step_by_step.forward()):
+        diagnosis = tg.check(loss, {"w1": f"({delta}) * out_h1 * (1 - out_h1) * i1"}, previous=previous).diagnosis
+        assert diagnosis.mistake == "stale values"
+        assert tg.check(loss, {"w1": f"({delta}) * out_h1 * (1 - out_h1) * i1"}).diagnosis.mistake != "stale values"
+
+
 def test_claims_about_what_has_no_place_among_the_layers_are_searched_without_them():
     loss = written_out()
     report = tg.check(loss, {"w5": "-delta_o1 * out_h1", "b1": "2 * (delta_h1 + delta_h2)"})

@@ -5,13 +5,21 @@ import pytest
 
 import tinygrad_bp as tg
 from tinygrad_bp import Tensor, nn
-from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError
+from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError, ShapeError
 from tinygrad_bp.worked import step_by_step as example
 
 
 @pytest.fixture
 def loss():
     return example.forward()
+
+
+def test_previous_values_have_to_fit():
+    loss = example.forward()
+    with pytest.raises(NameLookupError, match="no tensor named 'w9'"):
+        tg.check(loss, {"w5": 0.08}, previous={"w9": 1.0})
+    with pytest.raises(ShapeError, match=r"previous value of W2 has shape \(2,\); W2 has \(2, 2\)"):
+        tg.check(loss, {"w5": 0.08}, previous={"W2": [1.0, 2.0]})
 
 
 def verdicts(report):

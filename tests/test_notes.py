@@ -237,6 +237,20 @@ def test_each_mark_has_a_diagnosis_of_its_own():
     assert [d.mistake for d in report.notes[0].diagnoses.values()] == ["sign flipped"]
 
 
+def test_previous_values_are_for_the_diagnosis():
+    stale = r"$\frac{\partial E}{\partial w_1} = (y - t) 0.9 h_1 (1 - h_1) x_1$"
+    for line in ("previous v1 = 0.9", "previous V = [[0.9, -0.3]]"):
+        report = tg.check.notes(NETWORK.replace("eta = 0.5", f"eta = 0.5\n{line}") + stale + "\n")
+        assert report.notes[0].diagnoses[1].mistake == "stale values"
+    for line, reason in {
+        "previous u = 1": "not declared above",
+        "previous V = [1, 2]": "in the shape of V",
+        "previous v1 = b": "expected numbers",
+    }.items():
+        with pytest.raises(FormulaError, match=reason):
+            tg.check.notes(NETWORK.replace("eta = 0.5", line) + stale + "\n")
+
+
 def test_line_ends_and_byte_order_marks_make_no_difference(tmp_path):
     for data in (b"\xef\xbb\xbfa\r\n$1 = 2$\r\n", b"a\r$1 = 2$\r", b"a\n$1 = 2$"):
         (tmp_path / "note.md").write_bytes(data)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_bp.check.diagnosis import by_line
 from tinygrad_bp.check.formula import Formula, Written, parse_all
 from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.evaluate import evaluate, literal, rounding
@@ -40,6 +41,7 @@ def check(
     updated: Mapping[str, Any] | None = None,
     lr: float | None = None,
     aliases: Mapping[str, Any] | None = None,
+    previous: Mapping[str, Any] | None = None,
 ) -> Report:
     r"""Compare what was derived by hand with autograd and with a numerical witness.
 
@@ -64,7 +66,8 @@ def check(
     ``backward``: a backward pass written by hand, a function whose parameters are names of the graph and which returns a
     dict of gradients; a parameter of the network that it leaves out is reported as missing. ``updated``: new weights by
     name, after one step with the learning rate ``lr``. ``aliases``: written name -> name in the graph, function, number,
-    or formula, such as ``{"y-hat": "out_o", "f": "sigmoid"}``.
+    or formula, such as ``{"y-hat": "out_o", "f": "sigmoid"}``. ``previous``: values of the previous step by name, so that the
+    diagnosis can tell where stale ones were used.
 
     Names are the same if they differ only in underscores, braces, spaces and hats. Where the graph has no ``delta_o1``,
     it is the derivative by ``net_o1`` (or ``z_o1``); E, L, J, C and loss are the output. Derivatives inside a
@@ -103,7 +106,7 @@ def check(
     rows += checker.rows({f"{name}+": value for name, value in (updated or {}).items()})
     if backward is not None:
         rows += checker.backward(backward)
-    return Report(tuple(rows), program, lr)
+    return Report(tuple(rows), program, lr, checker.previous(previous or {}))
 
 
 # -- what is checked -------------------------------------------------------------------------------------------------
@@ -178,6 +181,13 @@ class Checker:
             yield from self.written([claims] if isinstance(claims, str) else claims)
         else:
             raise TypeError(f"claims are a dict of name -> claim, or formulas as text; got {type(claims).__name__}")
+
+    def previous(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of the previous step by the names of the graph."""
+        found = {self.scope.graph_name(name) or name: np.asarray(value, dtype=float) for name, value in values.items()}
+        if self.program is not None:
+            by_line(self.program, found)  # raises where they do not fit
+        return found
 
     def about(self, name: str, claim: Any) -> Iterator[Row]:
         """The rows of one entry of a dict."""

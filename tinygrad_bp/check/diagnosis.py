@@ -19,6 +19,7 @@ import numpy as np
 from tinygrad_bp.check.anatomy import Anatomy, Edge, Layer
 from tinygrad_bp.check.gathered import gathered
 from tinygrad_bp.check.mistakes import CATALOGUE, FACTORS, OTHERS, Factor, Mistake
+from tinygrad_bp.errors import ShapeError
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.program import Line, Program, element_names
 
@@ -215,12 +216,28 @@ def _claim(program: Program, name: str, value: Any, tolerance: Any, lr: float | 
     return Claim(name, line, index, value, right, np.maximum(tolerance, ROUNDING * scale))
 
 
+def by_line(program: Program, values: Mapping[str, Any]) -> dict[int, Array]:
+    """Values by name, of elements too, as the whole arrays of their lines.
+
+    Raises ``NameLookupError`` for a name that the graph does not have and ``ShapeError`` for a value that does not fit it.
+    """
+    found: dict[int, Array] = {}
+    for name, value in values.items():
+        line, index = program.locate(name)
+        array = found.setdefault(line, np.array(program.lines[line].value, dtype=float))
+        place: Any = () if index is None else index
+        if np.shape(value) != array[place].shape:
+            raise ShapeError(f"the previous value of {name} has shape {np.shape(value)}; {name} has {array[place].shape}")
+        array[place] = value
+    return found
+
+
 class _Search:
     """Looks for explanations, simple ones first."""
 
     def __init__(self, program: Program, claims: Mapping[str, Any], tolerances: Mapping[str, Any], lr: float | None,
                  previous: Mapping[str, Any]) -> None:  # fmt: skip
-        self.program, self.lr, self.previous = program, lr, previous
+        self.program, self.lr, self.previous = program, lr, by_line(program, previous)
         scale = max((float(np.max(np.abs(g), initial=0.0)) for g in program.gradients.values()), default=0.0)
         self.claims = [_claim(program, name, value, tolerances.get(name), lr, scale) for name, value in claims.items()]
         self.anatomy, self.seeds = Anatomy.of(program), dict[int | None, dict[int, Any]]()
@@ -504,7 +521,7 @@ def _distinct(found: Iterable[Candidate]) -> list[Candidate]:
 # -- planting ----------------------------------------------------------------------------------------------------------
 
 
-def plants(anatomy: Anatomy, lr: float | None = None, previous: Mapping[str, Any] | None = None) -> Iterator[Planted]:
+def plants(anatomy: Anatomy, lr: float | None = None, previous: Mapping[int, Array] | None = None) -> Iterator[Planted]:
     """Every mistake of the catalogue at every place: each layer, all hidden layers, all layers."""
     if not anatomy.layers:
         return
@@ -634,17 +651,17 @@ class _Words(dict[str, Any]):
         return names[k] or str(k + 1) if len(self.layer.X) == 1 else f"number {k + 1} of {self.layer.program.names[line]}"
 
 
-def _in_values(anatomy: Anatomy, previous: Mapping[str, Any]) -> Iterator[Planted]:
+def _in_values(anatomy: Anatomy, previous: Mapping[int, Array]) -> Iterator[Planted]:
     """Backward passes on values that are not those of the forward pass."""
     program = anatomy.program
     rounded, stale = OTHER["rounded values"], OTHER["stale values"]
-    for name, value in previous.items():
+    names = [program.names[line] for line in previous]
+    for name, (line, value) in zip(names, previous.items(), strict=True):
         values = list(program.values)
-        values[program.place(name)] = np.asarray(value, dtype=float)
+        values[line] = value
         yield Planted((stale.name,), (name,), stale.says.format(k=name), values=values)
     if previous:
-        known = {program.place(name): np.asarray(value, dtype=float) for name, value in previous.items()}
-        yield Planted((stale.name,), tuple(previous), stale.says.format(k=_list(list(previous))), values=program.replay(known))
+        yield Planted((stale.name,), tuple(names), stale.says.format(k=_list(names)), values=program.replay(previous))
     written = {line for layer in anatomy.layers for line in (layer.net, layer.out)}
 
     def run(line: Line, operands: Sequence[Any], k: int) -> Any:

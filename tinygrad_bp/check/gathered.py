@@ -39,17 +39,15 @@ class Gathered:
         a, b = np.array(values + slopes).T
         return bool(np.allclose(a, b, rtol=1e-9, atol=1e-15, equal_nan=True))
 
-    def values(self, previous: Mapping[str, Any]) -> dict[str, Any]:
-        """Values by name in the old graph as values of the tensors of the new one."""
+    def values(self, previous: Mapping[int, Any]) -> dict[int, Any]:
+        """Values of lines of the old graph as values of lines of the new one."""
         found: dict[int, Any] = {}
-        for name, value in previous.items():
-            line, index = self.old.locate(name)
-            places = [(index, value)] if index is not None else [(i or None, np.asarray(value)[i]) for i in np.ndindex(np.shape(value))]
-            for i, number in places:
-                if (place := self.where.get((line, i))) is not None:
+        for line, value in previous.items():
+            for index, number in np.ndenumerate(value):
+                if (place := self.where.get((line, index or None))) is not None:
                     array = found.setdefault(place[0], np.array(self.program.lines[place[0]].value))
-                    array[() if place[1] is None else place[1]] = number
-        return {self.program.names[i]: array for i, array in found.items()}
+                    array[place[1] or ()] = number
+        return found
 
 
 @dataclass(frozen=True)

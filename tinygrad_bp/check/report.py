@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -100,6 +100,7 @@ class Report:
     rows: tuple[Row, ...]
     program: Program | None = field(default=None, repr=False, compare=False)
     lr: float | None = None  # the learning rate of claims about new weights
+    previous: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # values of the previous step
 
     @cached_property
     def diagnosis(self) -> Diagnosis:
@@ -111,7 +112,7 @@ class Report:
         if self.program is None or not known:
             return Diagnosis(tuple(row.name for row in told if not row.ok))
         claims, tolerances = {n: row.claim for n, row in known.items()}, {n: row.tolerance for n, row in known.items()}
-        return diagnose(self.program, claims, tolerances, lr=self.lr)
+        return diagnose(self.program, claims, tolerances, self.lr, self.previous)
 
     @property
     def ok(self) -> bool:

@@ -83,7 +83,7 @@ class _Reader:
         self.last: tuple[Expression, Formula] | None = None
 
     def entry(self, outcome: str, found: list[Found]) -> Entry:
-        return Entry(outcome, tuple(found), self.networks, self.section, self.network.program, self.network.lr)
+        return Entry(outcome, tuple(found), self.networks, self.section, self.network.program, self.network.lr, self.network.previous)
 
     def unread(self, text: str, place: int, why: str, outcome: str = "not read") -> Found:
         return Found(self.source.line(place), text, outcome, column=self.source.column(place), reason=why)

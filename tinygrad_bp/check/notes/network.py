@@ -7,10 +7,12 @@ r"""A network as a note declares it: names, numbers and formulas, a line each. N
     E = sum((target - out_h)^2) / 2
     eta = 0.5
     alias \hat{y} = out_h
+    previous w1 = 0.14
     loss E
 
 A line that gives numbers declares a quantity, one that gives a formula computes one from those above it. The names in
-brackets are those of the elements. The loss is the last line with a formula whose value is a single number, unless a line says which.
+brackets are those of the elements; ``previous`` gives a value of the step before, for the diagnosis alone. The loss is the
+last line with a formula whose value is a single number, unless a line says which.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ WORDING = (
     (re.compile(r"needs a graph: check\(output, \.\.\.\)"), "needs a network: declare one in a block ```network before it"),
 )
 
-ASSIGNMENT = re.compile(r"\s*(?:(?P<role>input|target)\s+)?(?P<name>[^=\[\]]+?)\s*(?P<elements>\[[^\]=]*\])?\s*=(?!=)")
+ASSIGNMENT = re.compile(r"\s*(?:(?P<role>input|target|previous)\s+)?(?P<name>[^=\[\]]+?)\s*(?P<elements>\[[^\]=]*\])?\s*=(?!=)")
 COMMAND = re.compile(r"\s*(?P<word>loss|alias(?:es)?)\b\s*(?::|(?!\s*=))\s*")
 
 
@@ -59,6 +61,7 @@ class Network:
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     aliases: dict[str, Any] = field(default_factory=dict)
+    previous: dict[str, Any] = field(default_factory=dict)
     loss: str | None = None
     line: int = 0
     program: Program | None = None
@@ -84,6 +87,11 @@ class Network:
             if tensor.serial not in inside:
                 self.aliases[name] = tensor.raw
                 self.aliases.update(_elements(tensor))
+        self.previous = {name: value for name, value in self.previous.items() if self.inside(name)}
+
+    def inside(self, name: str) -> bool:
+        """Whether the loss depends on a tensor or an element of this name."""
+        return self.program is not None and (name in self.program.places or name in self.program.elements)
 
 
 def read(source: Source, piece: Piece) -> Network:
@@ -125,6 +133,9 @@ class _Reader:
         left = ASSIGNMENT.match(line)
         if left is None:
             raise self.source.error(at + len(line) - len(line.lstrip()), "expected a line such as  w1 = 0.15  or  net_h = W @ i + b")
+        if left["role"] == "previous":
+            self.before(left["name"], line[left.end() :], at + left.start("name"), at + left.end())
+            return
         name = self.name(left["name"], at + left.start("name"))
         elements = re.split(r"[\s,;]+", left["elements"].strip("[]").strip()) if left["elements"] else []
         names = [self.name(e, at + left.start("elements")) for e in elements if e]
@@ -141,6 +152,18 @@ class _Reader:
             self.network.aliases[name] = self.values[name] = float(value)
             return
         self.declare(name, names, value, x, formula, at + left.end(), tracked=left["role"] is None)
+
+    def before(self, text: str, numbers: str, at: int, right: int) -> None:
+        """``previous name = ...``: a value of the previous step."""
+        name = self.name(text, at, fresh=False)
+        known = next((n for n in self.values if key(n) == key(name)), None)
+        if known is None:
+            raise self.source.error(at, f"{name} is not declared above; previous values are those of known names")
+        formula = self.formula(numbers, right)
+        value = self.evaluated(formula, right)
+        if not literal(formula.members[0]) or value.shape != np.shape(self.values[known]):
+            raise self.source.error(right, f"expected numbers, in the shape of {known}, which is {np.shape(self.values[known])}")
+        self.network.previous[known] = value
 
     def declare(self, name: str, names: list[str], value: Any, x: Expression, formula: Formula, at: int, tracked: bool) -> None:
         if literal(x):

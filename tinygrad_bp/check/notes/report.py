@@ -6,7 +6,7 @@ import itertools
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -107,6 +107,7 @@ class Entry:
     section: int
     program: Program | None = field(repr=False, compare=False, default=None)
     lr: float | None = None
+    previous: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def reported(entries: Sequence[Entry]) -> Report:
     """The claims about derivatives that have no mark yet; of several about one gradient a wrong one counts."""
     rows = [f.row for e in entries for f in e.found if f.row is not None and f.row.target is not None and not f.said]
     rows.sort(key=lambda row: not row.ok)  # the report keeps the last
-    return Report(tuple(rows), entries[0].program, entries[0].lr)
+    return Report(tuple(rows), entries[0].program, entries[0].lr, entries[0].previous)
 
 
 @dataclass(frozen=True)
