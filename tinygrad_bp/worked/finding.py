@@ -141,8 +141,3 @@ def outcome(run: Callable[[], Any]) -> Any:
         return np.shape(run())
     except Exception as error:  # noqa: BLE001 - whichever it is, it is the outcome
         return type(error)
-
-
-def brackets(printed: str, right: str) -> Callable[[], Evidence]:
-    """Evidence for brackets that do not pair: opening less closing ones."""
-    return lambda: Evidence(printed.count("(") - printed.count(")"), right.count("(") - right.count(")"), 0)
