@@ -268,22 +268,6 @@ def test_layers_beside_one_another_are_refused() -> None:
         draw.network(np.sum(np.ones(2) @ V.T + np.ones(2) @ W.T))
 
 
-def test_labels_do_not_overlap() -> None:
-    """The places of all nodes are ours, so it can be computed."""
-    import re
-
-    boxes = [
-        (float(x), float(y), float(w), float(h))
-        for h, x, y, w in re.findall(
-            r'height=([\d.]+) .*pos="([\d.-]+),([\d.-]+)!".* width=([\d.]+)', draw.network(worked_example()).source
-        )
-    ]
-    assert len(boxes) == 23
-    for k, (x, y, w, h) in enumerate(boxes):
-        for x2, y2, w2, h2 in boxes[:k]:
-            assert abs(x - x2) >= (w + w2) / 2 - 1e-6 or abs(y - y2) >= (h + h2) / 2 - 1e-6
-
-
 def test_spread_keeps_order_and_distance() -> None:
     rng = np.random.default_rng(3)
     wanted, heights = sorted(rng.uniform(0, 50, 20)), list(rng.uniform(1, 8, 20))

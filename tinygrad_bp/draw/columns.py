@@ -35,11 +35,17 @@ def widest(units: Units) -> float:
     return max(diameter(label) for i, label in units if i is not None)
 
 
-def shown(units: int, say: Callable[[int], Label]) -> Units:
-    """All units of a narrow layer; of a wide one the first few, how many are left out, and the last."""
+def shown(units: int, say: Callable[[int], Label], needed: frozenset[int] = frozenset()) -> Units:
+    """All units of a narrow layer; of a wide one the first few, the last and those needed, and how many are left out."""
     if units <= MOST:
         return [(i, say(i)) for i in range(units)]
-    return [*((i, say(i)) for i in range(SHOWN)), (None, lines(bold(f"... {units - SHOWN - 1} more"))), (units - 1, say(units - 1))]
+    kept = sorted({*range(SHOWN), units - 1, *sorted(needed)[:MOST]})
+    found: Units = []
+    for before, i in zip([-1, *kept], kept, strict=False):
+        if i > before + 1:
+            found.append((None, lines(bold(f"... {i - before - 1} more"))))
+        found.append((i, say(i)))
+    return found
 
 
 class Page:

@@ -93,7 +93,7 @@ def _one_by_one(program: Program, gradients: Mapping[int, Any], digits: int, sho
             for position, place in enumerate(line.operands):
                 canvas.edge(nodes[place], operation, _role(line, position), _pull(program.lines[place]))
         what = _tensor_label(program, line, gradients.get(line.index), digits)
-        nodes[line.index] = canvas.node(what, KINDS[_kind(program, line)], id=f"tensor-{line.index}", tooltip=tooltip)
+        nodes[line.index] = canvas.node(what, KINDS[kind_of(program, line)], id=f"tensor-{line.index}", tooltip=tooltip)
         if line.rule is not None:
             canvas.edge(operation, nodes[line.index], style={"weight": "9"})
     return canvas.drawing(f"Computation graph of {program.names[program.output.index]}, {len(program)} tensors")
@@ -109,7 +109,7 @@ def _canvas(caption: str, show: Show | None = None) -> Canvas:
     return Canvas(caption, layout, {"fontsize": "10", "margin": "0.04,0.02", "height": "0.2", "width": "0.2"}, {"fontsize": "8"}, show)
 
 
-def _kind(program: Program, line: Line) -> str:
+def kind_of(program: Program, line: Line) -> str:
     if line.index in program.outputs:
         return "output"
     if line.rule is not None:
@@ -176,7 +176,7 @@ def _rows(value: Any, digits: int, number: Number, names: list[str] | None = Non
 
 def _legend(program: Program, gradients: bool) -> str:
     """The kinds of node that occur, each in its own colour and border, and whose gradient is written."""
-    present = {_kind(program, line) for line in program}
+    present = {kind_of(program, line) for line in program}
     cells = "".join(_swatch(kind) for kind in KINDS if kind in present)
     keys = f'<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="6" CELLPADDING="3"><TR>{cells}</TR></TABLE>'
     note = f"<TR><TD>{escape(f'gradient: d({program.names[program.output.index]}) / d(tensor)')}</TD></TR>" if gradients else ""
@@ -202,7 +202,7 @@ def formula(program: Program, line: Line) -> str:
 
 def _summarised(program: Program) -> Drawing:
     """Leaves, operations and output in one box each: how many of which kind."""
-    kinds = Counter(_kind(program, line) for line in program)
+    kinds = Counter(kind_of(program, line) for line in program)
     operations = Counter(line.rule.name for line in program if line.rule is not None)
     canvas = _canvas(lines(Run(f"The graph has {len(program)} tensors; more than {LIMIT} are not drawn one by one.")).markup())
     leaves = [

@@ -29,16 +29,21 @@ BOLD = 1.1  # bold letters are this much wider
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """Which number of a Program a picture writes: an element of a line's value, or of its gradient; the whole line where
-    ``index`` is None."""
+    """Which number of a Program a picture writes.
+
+    An element of a line's value or of its gradient, the whole line where ``index`` is None; with ``operand`` what the
+    line sends back to that operand of it.
+    """
 
     place: int
     index: tuple[int, ...] | None = None
     gradient: bool = False
+    operand: int | None = None
 
     def __str__(self) -> str:
-        """What the SVG calls it, in ``data-number``: ``value-3-0-1``, ``grad-7``."""
-        return "-".join(map(str, ["grad" if self.gradient else "value", self.place, *(self.index or ())]))
+        """What the SVG calls it, in ``data-number``: ``value-3-0-1``, ``grad-7``, ``grad-7-to-0``."""
+        parts = ["grad" if self.gradient else "value", self.place, *(self.index or ())]
+        return "-".join(map(str, parts if self.operand is None else [*parts, "to", self.operand]))
 
 
 Show = Callable[[Number], Literal["shown", "hidden", "new"]]
@@ -80,6 +85,7 @@ class Label:
     rows: tuple[tuple[Cell, ...], ...]
     size: float = 9.0  # of the letters, in points
     attributes: str = ""  # of the table
+    ruled: bool = False  # with a line between the rows
 
     def __iter__(self) -> Iterator[Run]:
         """The runs in the order in which they are written."""
@@ -97,7 +103,7 @@ class Label:
             span = "" if len(row) == across else f' COLSPAN="{across}"'
             rows.append("".join(f'<TD WIDTH="{width:.0f}"{span}>{cell}</TD>' for cell, width in zip(row, wide, strict=True)))
         table = f'BORDER="0" CELLBORDER="0" CELLSPACING="0" {self.attributes or PADDED}'
-        return f"<<TABLE {table}>{''.join(f'<TR>{row}</TR>' for row in rows)}</TABLE>>"
+        return f"<<TABLE {table}>{('<HR/>' if self.ruled else '').join(f'<TR>{row}</TR>' for row in rows)}</TABLE>>"
 
 
 PADDED = 'CELLPADDING="2"'

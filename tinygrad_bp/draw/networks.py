@@ -29,7 +29,7 @@ WEIGHT = {"class": "weight", "shape": "box", "color": ORANGE, "fillcolor": "#FFF
 TARGET = {"class": "target", "shape": "box", "style": "filled,rounded", "color": PURPLE, "fillcolor": tint(PURPLE), "penwidth": "1"}
 LOSS = {"class": "loss", "shape": "box", "style": "filled,bold", "color": PURPLE, "fillcolor": tint(PURPLE), "peripheries": "2"}
 MORE = {"shape": "plaintext", "style": "", "fontcolor": GREY}
-JOINT = {"shape": "box", "penwidth": "0", "fillcolor": GREY, "height": "0.001"}  # a piece of the edge itself
+BEND = {"shape": "point", "style": "invis"}  # where an edge turns
 
 
 def network(
@@ -103,8 +103,8 @@ class Picture:
         self.height = 0.0  # of the columns of units
 
     def draw(self) -> Drawing:
-        columns = [shown(self.net.width(0), self.input)]
-        columns += [shown(self.net.width(k + 1), lambda j, k=k: self.neuron(k, j)) for k in range(self.depth)]  # type: ignore[misc]
+        columns = [shown(self.net.width(0), self.input, self.must_show(0))]
+        columns += [shown(self.net.width(k + 1), lambda j, k=k: self.neuron(k, j), self.must_show(k + 1)) for k in range(self.depth)]  # type: ignore[misc]
         self.height = max(
             [len(units) * (widest(units) + 14) for units in columns]
             + [self.labels_height(k, *pair) for k, pair in enumerate(itertools.pairwise(columns))]
@@ -132,6 +132,10 @@ class Picture:
             yield "width of an edge: size of its weight; orange and dashed: negative"
         if self.after:
             yield "new: after the update"
+
+    def must_show(self, column: int) -> frozenset[int]:
+        """Units that are drawn even where their layer is abbreviated."""
+        return frozenset()
 
     # -- what units and weights say --------------------------------------------------------------------------------
 
@@ -258,10 +262,10 @@ class Picture:
             return targets
         joints = self.labels(k, keys, self.heights(before), self.heights(units))
         targets = self.units(k + 1, units)
-        for (i, j), joint in joints.items():  # to the sides, lest an edge runs behind another one's label
+        for (i, j), (left, right) in joints.items():  # to the sides, lest an edge runs behind another one's label
             where = self.weight_mark(k, i, j)
-            self.page.canvas.edge(from_[i], f"{joint}:w", style={"dir": "none"} | self.line(k, i, j), id=f"{where}-from")
-            self.page.canvas.edge(f"{joint}:e", targets[j], style=self.line(k, i, j), id=f"{where}-to")
+            self.page.canvas.edge(from_[i], left, style=self.first_half(k, i, j), id=f"{where}-from")
+            self.page.canvas.edge(right, targets[j], style=self.line(k, i, j), id=f"{where}-to")
         return targets
 
     def edges(self, k: int, before: Units, units: Units) -> list[tuple[int | None, int]]:
@@ -278,6 +282,7 @@ class Picture:
         what = self.shared_bias(k) if shared else lines(bold("1"), Run("unit" if layer.unit else "bias"))
         width, height = box(what)
         width, right = width + 10, max(self.page.right, self.page.left + width + 10)
+        self.page.right = max(self.page.right, right - width / 2 + 14 - self.page.gap)  # its edges go up left of the labels
         place = layer.weight if layer.bias is None else layer.bias
         tooltip = "one bias for all neurons of the layer" if shared else "a unit that is always 1"
         marks = {"id": mark("bias", place), "tooltip": tooltip}
@@ -304,8 +309,11 @@ class Picture:
 
     def labels(
         self, k: int, keys: list[tuple[int | None, int]], starts: Mapping[int | None, float], ends: Mapping[int | None, float]
-    ) -> dict[tuple[int | None, int], str]:
-        """A column of weights, each as near to the straight line between its units as the others let it."""
+    ) -> dict[tuple[int | None, int], tuple[str, str]]:
+        """A column of weights, each as near to the straight line between its units as the others let it.
+
+        For each edge, where it arrives and where it goes on.
+        """
         wanted: list[tuple[float, tuple[int | None, int], Label | None]] = []
         for i, j in keys:
             wanted.append(((starts[i] + ends[j]) / 2, (i, j), None if self.is_joint(k, i) else self.weight(k, i, j)))
@@ -317,9 +325,14 @@ class Picture:
         x = self.page.column(width)
         nodes = {}
         for y, (_, key, what), (_, height) in zip(ys, wanted, sizes, strict=True):
-            marks = {"id": self.weight_mark(k, *key), "tooltip": self.weight_tooltip(k, *key)} if what else {}
-            style = self.weight_style(k, *key) if what else JOINT | {"fillcolor": self.line(k, *key).get("color", GREY)}
-            nodes[key] = self.page.node(what, (x, y), (width, height if what else 0), style, **marks)
+            if what:
+                marks = {"id": self.weight_mark(k, *key), "tooltip": self.weight_tooltip(k, *key)}
+                node = self.page.node(what, (x, y), (width, height), self.weight_style(k, *key), **marks)
+                nodes[key] = f"{node}:w", f"{node}:e"
+            else:  # the edge runs straight through the column, lest it cross a label
+                left, right = (self.page.node(None, (x + side * width / 2, y), (0.05, 0.05), BEND) for side in (-1, 1))
+                self.page.canvas.edge(left, right, style=self.first_half(k, *key) | {"dir": "none"})
+                nodes[key] = left, right
         return nodes
 
     def weight_mark(self, k: int, i: int | None, j: int) -> str:
@@ -351,6 +364,10 @@ class Picture:
         share = min(abs(value or 0.0) / self.largest, 1.0)
         negative = {"color": VERMILLION, "style": "dashed"} if (value or 0) < 0 else {"color": BLUE}
         return negative | {"penwidth": f"{0.4 + 3.2 * share:.2f}", "arrowhead": "none"}
+
+    def first_half(self, k: int, i: int | None, j: int) -> dict[str, str]:
+        """The style of an edge as far as its label."""
+        return {"dir": "none"} | self.line(k, i, j)
 
     # -- the loss --------------------------------------------------------------------------------------------------
 
