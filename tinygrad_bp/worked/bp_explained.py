@@ -1,7 +1,7 @@
 """The worked example of "BP算法讲解", 2.4 and 2.5: a 2-2-2 sigmoid network, a bias per neuron, weights (in, out).
 
 Source: "BP算法讲解", after https://blog.csdn.net/weixin_39441762/article/details/80446692. Its figures are quoted as
-strings, with the digits printed there; those that do not follow from its own formulas are in ``SLIPS``.
+strings, with the digits printed there. What is printed wrong is left out: docs/documents/bp_explained.md has it.
 
 >>> loss = forward()
 >>> print(f"{loss:.4f}")
@@ -11,7 +11,7 @@ strings, with the digits printed there; those that do not follow from its own fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -37,30 +37,6 @@ UPDATED = {
     "v11": "0.36051", "v12": "0.46894", "v21": "0.46038", "v22": "0.56901",
     "w11": "0.14983", "w12": "0.19978", "w21": "0.24966", "w22": "0.29956",
 }  # fmt: skip
-
-
-class Slip(NamedTuple):
-    """A printed number that does not follow from the document's own formulas."""
-
-    where: str
-    quantity: str
-    printed: str
-    computed: str
-    why: str
-
-
-_NO_FACTOR = "the factor h (1 - h) of (3-23) is missing: this is x times v . delta"
-SLIPS = (
-    Slip("(4-5)", "y_hat2", "0.6575", "0.6757", "two digits are exchanged; the lines below have 0.6757"),
-    Slip("(4-6)", "E", "0.2796", "0.2730", "0.27296 without its second 2; and the second factor of the product is not printed"),
-    Slip("2.4, 3)", "dE/dv21", "0.07924", "0.07925", "a product of rounded factors"),
-    Slip("2.4, 3)", "delta2", "-0.007106", "-0.07106", "a zero too many where it is carried back to w; not used in what follows"),
-    Slip("2.4, 3)", "dE/dw11", "1.364e-3", "3.395e-4", _NO_FACTOR),
-    Slip("2.4, 3)", "dE/dw12", "1.750e-3", "4.352e-4", _NO_FACTOR),
-    Slip("2.4, 3)", "dE/dw21", "2.728e-3", "6.790e-4", _NO_FACTOR),
-    Slip("2.4, 3)", "dE/dw22", "3.500e-3", "8.704e-4", _NO_FACTOR),
-)
-"""The printed new weights, ``UPDATED``, are right: they come from the right gradients, not from the printed ones."""
 
 
 def _delta(y: Any, y_hat: Any) -> Any:
