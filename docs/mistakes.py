@@ -31,7 +31,8 @@ def numbers() -> dict[str, str]:
     program = Program.of(step_by_step.forward())
     everything = set(range(len(program)))
     found: dict[str, str] = {}
-    for planted in plants(Anatomy.of(program), step_by_step.LR, PREVIOUS):
+    previous = {program.place(name): np.array(value) for name, value in PREVIOUS.items()}
+    for planted in plants(Anatomy.of(program), step_by_step.LR, previous):
         run = planted.run(program, arrived(program, planted.first), everything)
         if planted.mistakes[0] not in found and run is not None and (text := changed(program, run)):
             found[planted.mistakes[0]] = text

@@ -103,7 +103,7 @@ SAID = {
     "B13": "sign flipped", "B20": "bias forgotten", "B33": "sign flipped", "B34": "one path only or Hadamard for matrix product",
     "C4": "shared bias not summed", "D1": "weights not transposed or weights exchanged", "D12": "bias forgotten",
     "D10": "sigma' missing or cross-entropy's delta with a squared error", "D14": "updated weights",
-    "E3": "updated weights",
+    "D15": "sigma' missing and updated weights", "E3": "updated weights",
     "E8": "sigma' missing and sign flipped or cross-entropy's delta with a squared error and sign flipped",
 }  # fmt: skip
 

@@ -500,7 +500,7 @@ def test_a_new_weight_is_a_claim_too():
 
 
 def test_the_weights_of_the_second_document_were_updated_first():
-    """Its quoted results come from a listing that updates the output weights before it uses them."""
+    """Its quoted results come from updating the output weights before the error passes them."""
     program = Program.of(step_by_step.forward())
     v = program.value
     delta, h, i = program.gradients[program.place("net_o")], v("out_h"), v("i")
@@ -508,6 +508,16 @@ def test_the_weights_of_the_second_document_were_updated_first():
     d = diagnose(program, {"W1": np.outer((delta @ moved) * h * (1 - h), i)})
     assert d.mistake == "updated weights"
     assert "learning rate 0.5" in str(d)
+
+
+def test_the_fourth_documents_listing_makes_two_mistakes():
+    """Its update of the output weights is right; the error that passes the new weights has lost a factor."""
+    program = Program.of(step_by_step.forward())
+    v = program.value
+    delta, h, i = program.gradients[program.place("net_o")], v("out_h"), v("i")
+    moved = v("W2") - 0.5 * np.outer(delta, h)
+    d = diagnose(program, {"W1": np.outer(((v("out_o") - v("target_o")) @ moved) * h * (1 - h), i)}, lr=0.5)
+    assert d.mistake == "sigma' missing and updated weights"
 
 
 def test_a_graph_that_is_no_network_has_factors_at_least():

@@ -116,6 +116,12 @@ class Layer:
         w = self.values[self.program.lines[self.weights[0]].operands[self.weights[1]]]
         return w.T if self.turned else w
 
+    @cached_property
+    def right(self) -> Array:
+        """The right derivative by the weights."""
+        gradient = np.asarray(self.program.gradients[self.program.lines[self.weights[0]].operands[self.weights[1]]])
+        return gradient.T if self.turned else gradient
+
     @property
     def bias_shape(self) -> tuple[int, ...]:
         assert self.bias is not None

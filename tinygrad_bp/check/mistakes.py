@@ -88,8 +88,9 @@ def _samples(L: Layer, lr: float | None) -> Iterable[Any]:
     return (None, 0, -1) if len(L.X) > 1 and L.X.size * L.W.shape[0] < LARGE else ()
 
 
-def _rates(L: Layer, lr: float | None) -> Iterable[float]:
-    return COMMON_LR if lr is None else (lr,)
+def _rates(L: Layer, lr: float | None) -> Iterable[tuple[float, str]]:
+    """Learning rates, and whose update of the weights it was: by the same derivation, or by the right one beside it."""
+    return [(rate, "its own") for rate in COMMON_LR] if lr is None else [(lr, "its own"), (lr, "the right one")]
 
 
 def _exchanges(L: Layer, lr: float | None) -> Iterable[Any]:
@@ -164,7 +165,7 @@ def _with_error(f: Callable[[Array, Array], Array]) -> Formula:
     return formula
 
 
-DOC1, DOC2 = "BP算法讲解", "反向传播—BP"
+DOC1, DOC2, DOC4 = "BP算法讲解", "反向传播—BP", "BP神经网络权重更新及推导"
 
 CATALOGUE: tuple[Mistake, ...] = (
     # -- the loss: at the output, and so in everything below --
@@ -212,9 +213,10 @@ CATALOGUE: tuple[Mistake, ...] = (
             {"back": lambda L, g, k: np.sum(g, axis=1, keepdims=True) * L.X}),
     Mistake("weights not transposed", "The weights {W} were not transposed on the way back to {x}", r"W \delta",
             {"back": lambda L, g, k: g @ L.W.T if L.W.shape[0] == L.W.shape[1] else None}),
-    Mistake("updated weights", "The weights {W} were updated before they carried the error back to {x} (learning rate {k:g})",
+    Mistake("updated weights", "The weights {W} were updated before they carried the error back to {x} (learning rate {k[0]:g})",
             r"\left(W - \eta \frac{\partial E}{\partial W}\right)^T \delta",
-            {"back": lambda L, g, k: g @ (L.W - k * (g.T @ L.X))}, _rates, source=f"the listing of {DOC2}"),
+            {"back": lambda L, g, k: g @ (L.W - k[0] * (g.T @ L.X if k[1] == "its own" else L.right))}, _rates,
+            source=f"the listing of {DOC4}; the results that {DOC2} quotes"),
     Mistake("one path only", "Only one path was followed back to {x}, that through {neuron}; "
             "d{E}/d{first} is {paths}", r"w_{kj} \delta_k", {"back": lambda L, g, k: g[:, [k]] @ L.W[[k]]}, _paths),
     Mistake("one path forgotten", "One path back to {x} was forgotten, that through {neuron}", r"\sum_{i \ne k} w_{ij} \delta_i",
