@@ -22,6 +22,22 @@ def test_previous_values_have_to_fit():
         tg.check(loss, {"w5": 0.08}, previous={"W2": [1.0, 2.0]})
 
 
+def test_free_indices_are_a_row_for_each_value(loss):
+    delta = r"\delta_{h} = \sum_o \delta_o W2_{oh} out_h (1 - out_h)"
+    report = tg.check(loss, [delta, r"\frac{\partial E}{\partial W1_{ij}} = \delta_{hi} i_j"])
+    assert report.ok
+    assert [row.name for row in report] == ["net_h1", "net_h2", "w1", "w2", "w3", "w4"]
+    wrong = tg.check(loss, delta.replace("W2_{oh}", "W2_{ho}"))
+    assert verdicts(wrong) == ["differs", "differs"]
+    assert wrong.diagnosis.mistake == "weights not transposed"
+
+
+def test_too_many_instances_are_refused():
+    w = Tensor(np.ones((40, 40)), requires_grad=True, name="W")
+    with pytest.raises(FormulaError, match="this stands for 1600 formulas, one for each i, j; 1000 are the limit"):
+        tg.check(np.sum(w * w).named("E"), r"\frac{\partial E}{\partial W_{ij}} = 2 W_{ij}")
+
+
 def verdicts(report):
     return [row.verdict for row in report]
 

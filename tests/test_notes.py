@@ -180,6 +180,65 @@ def test_a_formula_is_left_out_where_the_note_says_why():
     assert "a joke" in str(report)
 
 
+INDICES = """\
+```network
+input x [x1 x2] = [0.5, -1.0]
+W1 [w1 w2; w3 w4; w5 w6] = [[0.2, 0.4], [-0.6, 0.8], [0.1, 0.3]]
+W2 = [[0.7, -0.3, 0.2], [0.1, 0.2, 0.5]]
+V = [[0.3, 0.4], [0.5, 0.6]]
+b_h = 0.1
+target t = [0.25, 0.5]
+net_h = W1 @ x + b_h
+out_h = sigmoid(net_h)
+net_o = W2 @ out_h
+out_o = sigmoid(net_o)
+net_y = V @ out_o
+E = sum((net_y - t)^2) / 2
+eta = 0.5
+```
+"""
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        (r"net_{h} = \sum_i W^{(1)}_{hi} x_i + b_h", "agrees"),
+        (r"net_h = \sum_i W^{(1)}_{ih} x_i + b_h", "not read"),  # W1 has no element in row 1, column 3
+        (r"out_{h} = \sigma(net_h)", "agrees"),
+        (r"\delta_{h} = \sum_o \delta_o w^{(2)}_{oh} out_h (1 - out_h)", "agrees"),
+        (r"\delta_{h} = out_h (1 - out_h) \sum_o w^{(2)}_{oh} \delta_o", "agrees"),
+        (r"\delta_{h} = \sum_o \delta_o W2_{oh}", "differs"),
+        (r"\delta_{o} = \sum_i \delta_{yi} v_{io} out_o (1 - out_o)", "agrees"),
+        (r"\delta_{o} = \sum_i \delta_{yi} v_{oi} out_o (1 - out_o)", "differs"),
+        (r"\delta_{yi} = net_{yi} - t_i", "agrees"),
+        (r"\frac{\partial E}{\partial W^{(2)}_{kj}} = \delta_{ok} out_{hj}", "agrees"),
+        (r"\frac{\partial E}{\partial w^{(2)}_{kj}} = \delta_{ok} out_{hj}", "agrees"),
+        (r"\frac{\partial E}{\partial w^{(2)}_{kj}} = \delta_{oj} out_{hk}", "not read"),  # there is no third output
+        (r"\frac{\partial E}{\partial v_{ij}} = (net_{yi} - t_i) out_{oj}", "agrees"),
+        (r"\frac{\partial E}{\partial v_{ij}} = (net_{yj} - t_j) out_{oi}", "differs"),
+        (r"\frac{\partial E}{\partial w_{3}} = \delta_{h2} x_1", "agrees"),
+        (r"\frac{\partial E}{\partial w^{(1)}_{ij}} = \delta_{hi} x_j", "agrees"),
+        (r"W2_{kj}^+ = W2_{kj} - \eta \delta_{ok} out_{hj}", "agrees"),
+        (r"\frac{\partial net_{oi}}{\partial out_{hj}} = W2_{ij}", "agrees"),
+        (r"\frac{\partial E}{\partial b_h} = \sum_j \delta_{hj}", "agrees"),
+        (r"W2_{13} = 0.2", "agrees"),
+        (r"W1_{21} = w_3 = -0.6", "agrees"),
+        (r"W2_{33} = 0.2", "defines"),
+        (r"q_i = x_i", "not read"),
+    ],
+)
+def test_an_index_that_no_sum_binds_stands_for_every_number(formula, expected):
+    report = tg.check.notes(INDICES + f"${formula}$\n")
+    assert {f.verdict for e in report if e.verdict != "network" for f in e.found} == {expected}, str(report)
+
+
+def test_all_instances_help_to_find_the_mistake():
+    report = tg.check.notes(INDICES + r"$\delta_{o} = \sum_i \delta_{yi} v_{oi} out_o (1 - out_o)$" + "\n")
+    (found,) = (f for e in report for f in e.found if f.verdict == "differs")
+    assert (found.reason, found.row.target, [row.target for row in found.others]) == ("at o = 1", "net_o1", ["net_o2"])
+    assert "The weights V were not transposed" in str(report)
+
+
 MARK = "<!-- wrong: A47 the sign -->"
 
 

@@ -93,16 +93,21 @@ class Program:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """A name for each line: its own, made unique where two lines share it, or t1, t2, ... for what has none."""
-        taken = {line.name for line in self.lines}
+        """A name for each line: its own, made unique where two lines share it, or t1, t2, ... for what has none.
+
+        Where an array is called t, and so its elements t1, t2, ..., it is another letter.
+        """
+        taken = {line.name for line in self.lines} | {e for line in self.lines if isinstance(line.name, Name) for e in line.name.elements}
+        arrays = {line.name for line in self.lines if line.shape}
+        letter = next((c for c in "tuvsr" if c not in arrays), "t_")
         used: set[str] = set()
         names, count = [], 0
         for line in self.lines:
             if line.name is None:
                 count += 1
-                while f"t{count}" in taken:
+                while f"{letter}{count}" in taken:
                     count += 1
-                name = str(format_number(line.value)) if line.constant and np.ndim(line.value) == 0 else f"t{count}"
+                name = str(format_number(line.value)) if line.constant and np.ndim(line.value) == 0 else f"{letter}{count}"
                 count -= line.constant
             else:
                 name, copy = str(line.name), 1

@@ -15,6 +15,7 @@ from tinygrad_bp.check.diagnosis import by_line
 from tinygrad_bp.check.formula import Formula, Written, parse_all
 from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.evaluate import evaluate, literal, rounding
+from tinygrad_bp.check.formula.indices import instances
 from tinygrad_bp.check.formula.names import UPDATED, key, parts, readings
 from tinygrad_bp.check.formula.scope import Location, Scope
 from tinygrad_bp.check.report import FULL_PRECISION, ROUNDING, Report, Row, Truth, computed
@@ -70,8 +71,9 @@ def check(
     diagnosis can tell where stale ones were used.
 
     Names are the same if they differ only in underscores, braces, spaces and hats. Where the graph has no ``delta_o1``,
-    it is the derivative by ``net_o1`` (or ``z_o1``); E, L, J, C and loss are the output. Derivatives inside a
-    formula take autograd's value, and the row says so in ``note``.
+    it is the derivative by ``net_o1`` (or ``z_o1``); ``W_{21}`` is the element of W in row 2, column 1; E, L, J, C and loss
+    are the output. A formula with indices that no sum binds, ``delta_j = \sum_k W_{kj} delta_k ...``, is checked for every
+    value of them. Derivatives inside a formula take autograd's value, and the row says so in ``note``.
 
     A claim whose shape differs from the gradient's is a mistake, also where broadcasting would hide it.
 
@@ -215,7 +217,10 @@ class Checker:
                     yield self.link(*last, formula.members[0], formula)
                 elif len(formula.members) == 1:
                     raise formula.error(formula.members[0], "this claims nothing: expected an equation, such as dE/dw5 = 0.0822")
-                yield from self.chain(formula)
+                for letters in instances(formula.members, self.scope) or [{}]:
+                    with self.scope.instance(letters):
+                        rows = list(self.chain(formula))
+                    yield from rows
                 last = formula.members[-1], formula
 
     def chain(self, formula: Formula) -> Iterator[Row]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,7 +16,7 @@ from tinygrad_bp.check.formula.parser import Formula, parse
 from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError
 from tinygrad_bp.expression import Expression
 from tinygrad_bp.functions import sum_to
-from tinygrad_bp.program import Program
+from tinygrad_bp.program import Program, element_names
 
 Array = np.ndarray[Any, Any]
 Location = tuple[int, tuple[int, ...] | None]
@@ -34,7 +36,8 @@ class Scope:
     def __init__(self, program: Program | None = None, aliases: Mapping[str, Any] | None = None, lr: float | None = None) -> None:
         self.program, self.lr = program, lr
         self.aliases = {key(name): value for name, value in (aliases or {}).items()}
-        self.bindings: dict[str, str] = {}  # of the indices of sum signs
+        self.bindings: dict[str, str] = {}  # of the indices of sum signs, and of those that are
+        self.free: set[str] = set()  # free
         self.overrides: dict[Location, Array] = {}
         self.used: list[str] = []
         self.depth = 0
@@ -66,6 +69,9 @@ class Scope:
         if not bound:
             yield name
             return
+        several = sum(c in bound or c.isdigit() for c in parts(name)[1]) > 1
+        if several and max(map(len, bound.values())) > 1:
+            return  # W_{1,12} and W_{11,2} would be spelled alike
         for numbered in ("{value}", "{letter}{value}"):
             spelled = name
             for letter, value in bound.items():
@@ -74,7 +80,41 @@ class Scope:
 
     def graph_name(self, name: str) -> str | None:
         """The name in the graph that a written name means; an error where it could be several."""
-        return next((found for spelled in self.spellings(name) if (found := self.literally(spelled)) is not None), None)
+        found = next((found for spelled in self.spellings(name) if (found := self.literally(spelled)) is not None), None)
+        return found or self.element(name) or self.shared(name)
+
+    def element(self, name: str) -> str | None:
+        """The name of the element that indices mean: w_{21} is the second row's first of W, also where it is called w3."""
+        base, sub, index = parts(name)
+        stem = "".join(itertools.takewhile(lambda c: c.isalpha() and c not in self.bindings, sub))
+        places = [int(self.bindings.get(c, c)) - 1 for c in sub.removeprefix(stem) if (c in self.bindings or c.isdigit())]
+        if self.program is None or not places or len(places) < len(sub.removeprefix(stem).replace(",", "")):
+            return None
+        upper = [base, base.upper()] if len(base) == 1 else [base]  # w is an element of W
+        keys = [key(joined(b, stem) + i) for b in upper for i in ([index, ""] if index.startswith("(") else [index])]
+        for found in (found for k in keys for found in self.table.get(k, []) if found in self.program.places):
+            line = self.program.lines[self.program.places[found]]
+            if len(line.shape) == len(places) and all(0 <= i < n for i, n in zip(places, line.shape, strict=True)):
+                names = element_names(line.name, line.shape)
+                return names[int(np.ravel_multi_index(places, line.shape))]
+        return None
+
+    def shared(self, name: str) -> str | None:
+        """What is one number for every value of a free index: b_h."""
+        if not any(letter in self.free for letter in parts(name)[1]) or self.program is None:
+            return None
+        found = self.literally(name)
+        return None if found is None or self.program.value(found).shape else found
+
+    @contextlib.contextmanager
+    def instance(self, letters: Mapping[str, str]) -> Iterator[None]:
+        """Within it, free indices are numbers."""
+        before = self.bindings, self.free
+        self.bindings, self.free = {**self.bindings, **letters}, self.free | set(letters)
+        try:
+            yield
+        finally:
+            self.bindings, self.free = before
 
     def literally(self, name: str) -> str | None:
         if self.program is not None and (name in self.program.places or name in self.program.elements):
@@ -104,12 +144,15 @@ class Scope:
         return None if found is None or self.program is None else self.program.locate(found)
 
     def unknown(self, name: str) -> NameLookupError:
-        known = [n for n in self._names() if not (n[0] == "t" and n[1:].isdigit())] + sorted(self.aliases)
+        known = self._names() + sorted(self.aliases)
         shown = ", ".join(known[:40]) + (", ..." if len(known) > 40 else "")
         return NameLookupError(f"no tensor is named {name!r}" + (f". The names are: {shown}" if known else ""))
 
     def _names(self) -> list[str]:
-        return [*self.program.places, *self.program.elements] if self.program is not None else []
+        """The names that somebody gave."""
+        if self.program is None:
+            return []
+        return [name for name, i in self.program.places.items() if self.program.lines[i].name is not None] + list(self.program.elements)
 
     # -- values --------------------------------------------------------------------------------------------------
 
@@ -195,7 +238,10 @@ class Scope:
                     found = self.literally(joined(stem, sub, index))
                     if found is not None and self.program is not None:
                         return self.program.locate(found)
-        return None
+        base, sub, index = parts(name)
+        elements = (self.element(joined(stem, sub, index)) for stem in SUMS) if base == "delta" and sub else ()
+        first = next(filter(None, elements), None)
+        return None if first is None or self.program is None else self.program.locate(first)
 
     def gradient(self, location: Location, name: str = "") -> Array:
         """d(output)/d(line), zero where the output does not depend on it."""

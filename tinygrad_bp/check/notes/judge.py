@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from tinygrad_bp.check.claims import Checker
 from tinygrad_bp.check.formula import Formula, parse_all
 from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.evaluate import evaluate
+from tinygrad_bp.check.formula.indices import instances
 from tinygrad_bp.check.formula.names import key
 from tinygrad_bp.check.formula.parser import COMPARISONS
 from tinygrad_bp.check.notes import marks, network
@@ -152,11 +153,26 @@ class _Reader:
         if len(chain) == 1:
             found = self.alone(formula, place)
             return self.entry(found.verdict, [found])
-        links = enumerate(itertools.pairwise(chain))
-        each = [self.link(*left, *right, k == 0 and not before, start) for k, (left, right) in links]
+        try:
+            letters = instances([x for x, _ in chain], self.scope)
+        except TinygradError as error:
+            return self.entry("not read", [self.unread(formula.text, place, problem(error))])
+        each = self.for_every(letters, chain, not before, start) if letters else self.links(chain, not before, start)
         verdicts = {f.verdict for f in each}
         worst = next((v for v in ("not read", "differs", "agrees") if v in verdicts), "no claim")
         return self.entry("differs" if "differs" in verdicts else worst, each)
+
+    def links(self, chain: Sequence[tuple[Expression, Formula]], fresh: bool, start: int) -> list[Found]:
+        """Each equality of a chain; ``fresh``: it begins with what it is about."""
+        return [self.link(*left, *right, k == 0 and fresh, start) for k, (left, right) in enumerate(itertools.pairwise(chain))]
+
+    def for_every(self, letters: list[dict[str, str]], chain: Sequence[tuple[Expression, Formula]], fresh: bool, start: int) -> list[Found]:
+        """The same for each value of free indices; of each equality the first that does not hold is told."""
+        results = []
+        for instance in letters:
+            with self.scope.instance(instance):
+                results.append(self.links(chain, fresh, start))
+        return [together(same, letters) for same in zip(*results, strict=True)]
 
     def alone(self, formula: Formula, place: int) -> Found:
         """A formula without an equality claims nothing, unless it compares."""
@@ -235,6 +251,15 @@ class _Reader:
         if left.name:
             self.scope.aliases[key(left.name)] = value
             self.scope.known |= {key(left.name)}
+
+
+def together(same: Sequence[Found], letters: Sequence[Mapping[str, str]]) -> Found:
+    """One equality for all values of its free indices."""
+    wrong = [k for k, found in enumerate(same) if found.verdict == "not read"] + [k for k, f in enumerate(same) if f.verdict == "differs"]
+    k = wrong[0] if wrong else 0
+    at = "at " + ", ".join(f"{letter} = {value}" for letter, value in letters[k].items())
+    told = same[k].reason or (at if wrong else f"for every {', '.join(letters[0])}")
+    return replace(same[k], reason=told, others=tuple(f.row for f in same if f is not same[k] and f.row is not None))
 
 
 def alike(row: Row) -> Row:

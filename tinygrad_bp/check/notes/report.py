@@ -56,6 +56,7 @@ class Found:
     column: int = 0
     reason: str = ""  # why it was not read
     said: str = ""  # the name that a mark in the note gives to what is wrong here
+    others: tuple[Row, ...] = field(default=(), repr=False)  # the comparisons for other values of a free index
     reports: tuple[Report, ...] = field(default=(), repr=False, compare=False)  # on all claims that have this mark, on those here
 
     @property
@@ -158,7 +159,8 @@ def diagnosed(entries: Sequence[Entry]) -> Diagnosis:
 
 def reported(entries: Sequence[Entry]) -> Report:
     """The claims about derivatives that have no mark yet; of several about one gradient a wrong one counts."""
-    rows = [f.row for e in entries for f in e.found if f.row is not None and f.row.target is not None and not f.said]
+    every = (row for e in entries for f in e.found if not f.said for row in (f.row, *f.others))
+    rows = [row for row in every if row is not None and row.target is not None]
     rows.sort(key=lambda row: not row.ok)  # the report keeps the last
     return Report(tuple(rows), entries[0].program, entries[0].lr, entries[0].previous)
 
