@@ -34,6 +34,10 @@ CORE = ("rule", "tensor", "engine", "rules")  # meant to be read in one sitting
 # Each as pip takes it, for instance "torch==2.13.0". While there are none, the step does nothing.
 PEERS: tuple[str, ...] = ("dask[array,distributed]==2026.8.0", "torch==2.13.0", "scikit-learn==1.9.1", "matplotlib==3.11.2")
 
+# For the tests marked `browser`: a package of the index, and Debian's packages, installed where this runs as root.
+BROWSER = ("selenium==4.51.0",)
+BROWSER_APT = ("chromium", "chromium-driver")
+
 PASSED_THROUGH = re.compile(r"PIP_.*|.*_proxy|SSL_CERT_.*|LANG|LC_.*|SYSTEMROOT", re.IGNORECASE)  # where packages come from, and no more
 
 # pytest's words, where they are not those of the last line
@@ -211,6 +215,22 @@ def peers(tree: Path, python: Path, env: dict[str, str]) -> bool:
     return install and tests([str(python), "-m", "pytest", "-m", "peers"], tree, env)
 
 
+def browser(tree: Path, python: Path, env: dict[str, str]) -> bool:
+    """The tests of pages in a real browser, which Debian's packages bring; skipped, with the reason, where it cannot be had."""
+    if not shutil.which("chromium") or not shutil.which("chromedriver"):
+        if os.name != "posix" or os.geteuid() or not shutil.which("apt-get"):
+            print("there is no chromium with its chromedriver, and without root and apt-get none is installed: the tests are skipped")
+        else:
+            quiet = dict(os.environ) | {"DEBIAN_FRONTEND": "noninteractive"}
+            if not (
+                succeeds("apt-get", "update", "-q", cwd=tree, env=quiet)
+                and succeeds("apt-get", "install", "-q", "-y", "--no-install-recommends", *BROWSER_APT, cwd=tree, env=quiet)
+            ):
+                print("chromium could not be installed: the tests are skipped")
+    install = succeeds(python, "-m", "pip", "install", "--quiet", *BROWSER, cwd=tree, env=env)
+    return install and tests([str(python), "-m", "pytest", "-m", "browser", "tests"], tree, env)
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tinygrad_bp-") as folder:
         work = Workplace(Path(folder))
@@ -228,6 +248,7 @@ def main() -> int:
         step("import time", lambda: import_time(work.folder / "fresh/bin/python", env, work.folder))
         step("code lines", sizes)
         step("peers", lambda: peers(tree, python, env))
+        step("browser", lambda: browser(tree, python, env))
 
     if broken:
         print(f"\nfailed steps: {', '.join(broken)}")

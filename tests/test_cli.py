@@ -1,8 +1,12 @@
 """What the commands share: where they find what to work on, and how they say that they cannot."""
 
+from pathlib import Path
+
 import pytest
 
-from tinygrad_bp.cli import COMMANDS, main, source
+import tinygrad_bp as tg
+from tinygrad_bp.cli import COMMANDS, doctor, draw, main, source
+from tinygrad_bp.draw import doctor as examination
 from tinygrad_bp.errors import NameLookupError
 from tinygrad_bp.worked import examples
 
@@ -52,3 +56,80 @@ def test_each_command_has_help_that_fits_a_terminal(command, capsys, monkeypatch
         main([command, "--help"])
     assert stop.value.code == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+# -- draw ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [*draw.KINDS])
+def test_every_kind_of_picture_is_drawn(kind, tmp_path, capsys):
+    out = tmp_path / ("steps.html" if kind == "steps" else "picture.svg")
+    assert main(["draw", "step_by_step", "--kind", kind, "--out", str(out), "--digits", "4"]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    assert "0.2984" in out.read_text(encoding="utf-8") or kind == "backward"
+
+
+def test_the_way_back_to_one_weight(tmp_path):
+    for name in ("w1", "w5"):
+        assert main(["draw", "step_by_step", "--kind", "backward", "--wrt", name, "--out", str(tmp_path / f"{name}.svg")]) == 0
+    assert (tmp_path / "w1.svg").read_text(encoding="utf-8") != (tmp_path / "w5.svg").read_text(encoding="utf-8")
+    assert main(["draw", "step_by_step", "--kind", "backward", "--wrt", "w99", "--out", str(tmp_path / "none.svg")]) == 2
+    assert not (tmp_path / "none.svg").exists()
+
+
+def test_a_users_file_is_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("my.py").write_text("import tinygrad_bp as tg\nx = tg.Tensor(3.0, requires_grad=True, name='x')\ncost = (x * x).named('y')\n")
+    assert main(["draw", "my.py", "--output", "cost", "--kind", "graph"]) == 0
+    assert "<title>y = x * x</title>" in Path("graph.svg").read_text(encoding="utf-8")
+    assert main(["draw", "my.py", "--output", "cost", "--kind", "steps"]) == 0
+    assert "dy/dx" in Path("steps.html").read_text(encoding="utf-8")
+    assert main(["draw", "my.py", "--output", "cost"]) == 2
+    assert "no layers were found" in capsys.readouterr().err
+
+
+def test_what_cannot_be_drawn_or_written_is_said_and_leaves_no_file(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for out, says in (("no/x.svg", "No such file"), ("x.tiff", "use one of .svg"), ("file/x.svg", "file")):
+        assert main(["draw", "step_by_step", "--out", str(tmp_path / out)]) == 2
+        assert says in capsys.readouterr().err
+    assert main(["draw", "step_by_stpe"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+# -- doctor --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_doctor_says_what_there_is(capsys, monkeypatch):
+    monkeypatch.setenv("GRAPHVIZ_DOT", "graphviz-pure")
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    rows = {line[2:16].strip(): line[17:] for line in said.splitlines() if line.startswith("  ")}
+    assert rows["layout program"].endswith("graphviz-pure")
+    assert rows["svg"] == rows["png"] == "yes"
+    assert rows["pdf"].startswith("no; Graphviz from https://")
+
+
+def test_the_doctor_says_which_extras_there_are(capsys, monkeypatch):
+    versions = {"tinygrad_bp": "0.1.0", "graphviz-pure": "0.2.2", "numpy": "2"}
+    declared = ["numpy>=2.0", "graphviz-pure; extra == 'draw'", 'pillow; extra == "gif"', "pytest>=8; extra == 'test'"]
+    monkeypatch.setattr(doctor, "installed", versions.get)
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: declared)
+    assert main(["doctor"]) == 0
+    extras = capsys.readouterr().out.partition("Extras\n")[2]
+    assert extras == '  draw           graphviz-pure 0.2.2\n  gif            missing: pip install "tinygrad_bp[gif]"\n'
+    del versions["tinygrad_bp"]
+    assert main(["doctor"]) == 0
+    assert "without being installed" in capsys.readouterr().out
+
+
+def test_the_doctor_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.setenv("GRAPHVIZ_DOT", "/no/such/program")
+    assert main(["doctor"]) == 1
+    assert "pip install graphviz-pure" in capsys.readouterr().out
+
+
+def test_letters_that_a_font_lacks_are_noticed(monkeypatch):
+    boxes = {"δ": b"delta", "η": b"eta"}  # and every other letter the same box
+    monkeypatch.setattr(examination, "_picture", lambda text, kind, program: boxes.get(text, b"box"))
+    assert tg.draw.examine().scripts == {"Greek": True, "Chinese": False}

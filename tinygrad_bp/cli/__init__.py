@@ -9,7 +9,7 @@ import sys
 
 from tinygrad_bp.errors import TinygradError
 
-COMMANDS = ("demo", "check")
+COMMANDS = ("demo", "check", "draw", "doctor")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,10 +1,14 @@
-"""Pictures: the computation graph and the network of neurons, with values and gradients in them; plots of training."""
+"""Pictures: the graph, the circuit and the network of neurons, with values and gradients, step by step; plots of training."""
 
 from tinygrad_bp.draw import plots
 from tinygrad_bp.draw.circuits import circuit
+from tinygrad_bp.draw.doctor import Layout, examine
 from tinygrad_bp.draw.drawing import Drawing
 from tinygrad_bp.draw.flow import backward
 from tinygrad_bp.draw.graphs import graph
 from tinygrad_bp.draw.networks import network
+from tinygrad_bp.draw.passes import steps
+from tinygrad_bp.draw.progress import training
+from tinygrad_bp.draw.steps import Step, Steps
 
-__all__ = ["Drawing", "backward", "circuit", "graph", "network", "plots"]
+__all__ = ["Drawing", "Layout", "Step", "Steps", "backward", "circuit", "examine", "graph", "network", "plots", "steps", "training"]

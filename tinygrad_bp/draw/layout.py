@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from tinygrad_bp.errors import LayoutError
@@ -51,6 +52,18 @@ def run_layout(source: str, kind: str, program: str | None = None, timeout: floa
     if done.returncode or not done.stdout:
         raise LayoutError(_refusal(found, kind, done.returncode, done.stderr.decode(errors="replace").strip()))
     return done.stdout
+
+
+STARTS = {"svg": b"<?xml", "png": b"\x89PNG\r\n\x1a\n"}
+
+
+def run_layouts(sources: Sequence[str], kind: str, program: str | None = None, timeout: float = TIMEOUT) -> list[bytes]:
+    """Many pictures, ``svg`` or ``png``, by one run of the program, whose start takes longer than a picture. Raises as ``run_layout``."""
+    start = STARTS[kind]
+    pictures = [start + rest for rest in run_layout("\n".join(sources), kind, program, timeout).split(start)[1:]]
+    if len(pictures) != len(sources):
+        raise LayoutError(f"{find_program(program)} wrote {len(pictures)} pictures, and {len(sources)} were asked for")
+    return pictures
 
 
 def _refusal(program: str, kind: str, code: int, message: str) -> str:
