@@ -35,6 +35,10 @@ class InPlaceError(TinygradError, RuntimeError):
     """Values that the backward pass needs were overwritten after the forward pass read them."""
 
 
+class CompileError(TinygradError, RuntimeError):
+    """A function whose run cannot be written out as a program that is right for other values too."""
+
+
 class AnomalyError(TinygradError, FloatingPointError):
     """An operation made a NaN or an infinity; raised inside ``detect_anomaly()``."""
 

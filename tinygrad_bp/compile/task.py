@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tinygrad_bp.tensor import Array, Tensor
 
 
@@ -21,9 +23,14 @@ class Task:
     run: Callable[[Sequence[Any]], Tensor]
     leaves: list[Array]  # the arrays of the arguments in this call, in order
     names: list[str]  # of the leaves: valid Python names, each once
-    wrt: list[int] | list[Any]  # gradients wanted: places among the leaves, or (parameters) leaf tensors that run closes over
-    parameter_names: list[str]  # of the tensors in wrt, where these are tensors
+    wrt: list[Any]  # what is differentiated by: places among the leaves, or (parameters) leaf tensors that run closes over
+    parameter_names: list[str]  # of the tensors in wrt, where these are tensors: valid Python names, each once
     optimizer: Any = None  # then wrt are its parameters
+
+    @property
+    def parameters(self) -> list[Any]:
+        """The tensors that are differentiated by, where these are no arguments."""
+        return [x for x in self.wrt if isinstance(x, Tensor)]
 
 
 @dataclass(frozen=True)
@@ -32,12 +39,23 @@ class Written:
 
     ``step(leaves)`` returns, without an optimizer, ``(loss, [gradient, ...])`` in the order of ``Task.wrt``; these
     arrays may be its own buffers, as ``compiled`` copies them. With an optimizer it changes the parameters' own arrays
-    (``p.raw``) and the optimizer's state in place, and returns the loss before the update. ``steps(leaves, n)`` makes n
-    such updates and returns the n losses. Either returns ``None``, having changed nothing, where the recorded run no longer fits: another
-    branch, another option of the optimizer. What shapes and dtypes the leaves and parameters have, ``compiled`` guards.
+    (``p.raw``) and the optimizer's state in place, tells ``Changes`` of it, and returns the loss before the update.
+    ``steps(leaves, n)`` makes n such updates and returns the n losses. Either returns ``None``, having changed
+    nothing, where the recorded run does not fit any more: another branch, another option of the optimizer, another
+    state than ``expects``. What shapes and dtypes the leaves have, ``compiled`` guards.
     """
 
     source: str
     dialect: str
     step: Callable[[Sequence[Array]], Any]
     steps: Callable[[Sequence[Array], int], Any] | None = None
+    expects: Any = None  # ``structure`` of the optimizer's state that the program works on
+    inlined: Callable[[], Any] = lambda: None  # step taken apart, so that it needs no call of its own: see ``bound``
+
+
+def structure(state: dict[int, dict[str, Any]]) -> Any:
+    """What must be the same for one program to serve: which entries an optimizer's state has, and of what kind."""
+    return {
+        i: {key: (x.shape, x.dtype.str) if isinstance(x, np.ndarray) else type(x).__name__ for key, x in entry.items()}
+        for i, entry in state.items()
+    }

@@ -1,0 +1,178 @@
+"""Compiled programs do what the eager engine does: for every rule, for random programs, for whole training runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_bp as tg
+from tests import ladder
+from tests.test_hypothesis import LEAVES, STEPS, program, random_leaves
+from tinygrad_bp import grad, nn, optim, value_and_grad
+from tinygrad_bp.rule import RULES, Rule
+from tinygrad_bp.tensor import record
+
+CASES = list(ladder.cases())
+
+
+def equal(found: Any, expected: Any, rtol: float = 1e-13) -> None:
+    """The same numbers to rounding, in arrays of the same shape and dtype."""
+    assert np.shape(found) == np.shape(expected)
+    assert np.result_type(found) == np.result_type(expected)
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol * float(np.max(np.abs(expected), initial=1.0)))
+
+
+def weighted(rule: Rule, params: dict[str, Any], arrays: list[Any]) -> tuple[Any, tuple[int, ...]]:
+    """A scalar function of a rule's arguments, and which of them it is differentiated by."""
+    shape = np.shape(rule.function(*arrays, **params))
+    weights = np.random.default_rng(1).standard_normal(shape).astype(arrays[0].dtype)
+
+    def f(*inputs: Any) -> Any:
+        return np.sum(record(rule, inputs, params or None) * weights)
+
+    return f, tuple(ladder.differentiated(rule))
+
+
+@pytest.mark.parametrize(("function", "shapes", "params"), CASES, ids=ladder.case_id)
+def test_every_rule_compiled_equals_eager(function: Any, shapes: Any, params: Any) -> None:
+    rule = RULES[function]
+    last = [call for call in CASES if call[0] is function][-1]
+    for dtype in [np.float64, np.float32] if (function, shapes, params) is last or params is last[2] else [np.float64]:
+        check_rule(rule, function, shapes, params, dtype)
+
+
+def check_rule(rule: Rule, function: Any, shapes: Any, params: Any, dtype: Any) -> None:
+    first, second = ([a.astype(dtype) for a in ladder.SAMPLES[function].arrays(shapes, seed)] for seed in (0, 5))
+    f, argnums = weighted(rule, params, first)
+    compiled, eager = tg.compile(f, argnums, dialect="matrix"), value_and_grad(f, argnums)
+    for arrays in (first, second, first):  # the recorded run itself, and others by the same program
+        before = [a.copy() for a in arrays]
+        value, gradients = compiled(*arrays)
+        expected, wanted = eager(*arrays)
+        rtol = 1e-12 if dtype == np.float64 else 1e-5
+        equal(value, expected, rtol)
+        for g, e in zip(gradients, wanted, strict=True):
+            equal(g, e, rtol)
+        for a, b in zip(arrays, before, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert compiled.recorded == 1
+
+
+@given(STEPS, LEAVES, st.integers(0, 99))
+@settings(max_examples=100, deadline=None)
+def test_random_programs_compiled_equal_eager(steps: list[Any], shapes: list[Any], seed: int) -> None:
+    f, places = program(steps), tuple(range(len(shapes)))
+    compiled, eager = tg.compile(f, places, dialect="matrix"), value_and_grad(f, places)
+    for s in (seed, seed + 1):
+        xs = random_leaves(shapes, s)
+        value, gradients = compiled(*xs)
+        expected, wanted = eager(*xs)
+        equal(value, expected)
+        for g, e in zip(gradients, wanted, strict=True):
+            equal(g, e)
+    assert compiled.recorded == 1
+
+
+@given(STEPS, LEAVES, st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_second_derivatives_of_random_programs(steps: list[Any], shapes: list[Any], seed: int) -> None:
+    f, places = program(steps), tuple(range(len(shapes)))
+
+    def slope(*xs: Any) -> Any:
+        return sum(np.sum(np.tanh(g)) for g in grad(f, places)(*xs))
+
+    compiled, eager = tg.compile(slope, places, dialect="matrix"), value_and_grad(slope, places)
+    for s in (seed, seed + 1):
+        xs = random_leaves(shapes, s)
+        value, gradients = compiled(*xs)
+        expected, wanted = eager(*xs)
+        equal(value, expected, 1e-11)
+        for g, e in zip(gradients, wanted, strict=True):
+            equal(g, e, 1e-11)
+
+
+OPTIMIZERS: list[Any] = [
+    lambda p: optim.SGD(p, lr=0.5),
+    lambda p: optim.SGD(p, lr=0.5, momentum=0.9, dampening=0.1, weight_decay=0.01),
+    lambda p: optim.SGD(p, lr=0.5, momentum=0.9, nesterov=True),
+    lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1),
+    lambda p: optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
+    lambda p: optim.Adam(p, lr=0.1, weight_decay=0.01),
+    lambda p: optim.AdamW(p, lr=0.1),
+]
+LOSSES: list[Any] = [
+    (nn.HalfSquaredError, nn.Sigmoid, np.array([[0.0, 1.0, 0.5], [0.3, 0.2, 0.1]])),
+    (nn.MSELoss, nn.Tanh, np.array([[0.0, 1.0, 0.5], [0.3, 0.2, 0.1]])),
+    (nn.BCELoss, nn.Sigmoid, np.array([[0.0, 1.0, 0.5], [0.3, 0.2, 0.1]])),
+    (nn.BCEWithLogitsLoss, nn.Identity, np.array([[0.0, 1.0, 0.5], [0.3, 0.2, 0.1]])),
+    (nn.CrossEntropyLoss, nn.Identity, np.array([0, 2])),
+    (nn.CategoricalCrossEntropy, nn.Softmax, np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])),
+]
+
+
+def network(activation: Any, dtype: Any = np.float64, bias: Any = True) -> nn.Module:
+    return nn.MLP([4, 5, 3], activation=[nn.ReLU, activation], rng=0, bias=bias) if dtype == np.float64 else _single(activation)
+
+
+def _single(activation: Any) -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 5, dtype=np.float32, rng=0), nn.ReLU(), nn.Linear(5, 3, dtype=np.float32, rng=1), activation())
+
+
+def training(make: Any, loss: Any, activation: Any, dtype: Any = np.float64, bias: Any = True) -> tuple[Any, Any, Any]:
+    model, criterion = network(activation, dtype, bias), loss()
+    optimizer = make(model.parameters())
+
+    def f(x: Any, t: Any) -> Any:
+        return criterion(model(x), t)
+
+    return model, optimizer, f
+
+
+def eager_step(f: Any, optimizer: Any, *args: Any) -> float:
+    optimizer.zero_grad()
+    loss = f(*args)
+    loss.backward()
+    optimizer.step()
+    return float(loss.item())
+
+
+def batches(target: Any, dtype: Any, n: int) -> Any:
+    rng = np.random.default_rng(3)
+    for _ in range(n):
+        yield rng.standard_normal((2, 4)).astype(dtype), (target if target.dtype.kind == "i" else target.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_training_equals_eager_training_with_every_optimizer(make: Any, dtype: Any) -> None:
+    (ours, own, f), (theirs, other, g) = (training(make, nn.MSELoss, nn.Sigmoid, dtype) for _ in range(2))
+    step = tg.compile(f, optimizer=own, dialect="matrix")
+    for x, t in batches(LOSSES[0][2], dtype, 6):
+        own.lr = other.lr = own.lr * 0.9  # a schedule
+        equal(float(step(x, t)), eager_step(g, other, x, t), 1e-5 if dtype == np.float32 else 1e-12)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        equal(p.raw, q.raw, 1e-5 if dtype == np.float32 else 1e-12)
+        assert p.raw.dtype == dtype
+        assert p.grad is None
+    assert step.recorded == 1
+    a, b = own.state_dict()["state"], other.state_dict()["state"]
+    assert {i: sorted(entry) for i, entry in a.items()} == {i: sorted(entry) for i, entry in b.items()}
+    for i in b:
+        for key in b[i]:
+            equal(a[i][key], b[i][key], 1e-5 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize(("loss", "activation", "target"), LOSSES)
+@pytest.mark.parametrize("bias", [True, "shared", "unit", False])
+def test_training_equals_eager_training_with_every_loss(loss: Any, activation: Any, target: Any, bias: Any) -> None:
+    (ours, own, f), (theirs, other, g) = (training(lambda p: optim.SGD(p, lr=0.3), loss, activation, bias=bias) for _ in range(2))
+    step = tg.compile(f, optimizer=own, dialect="matrix")
+    for x, t in batches(target, np.float64, 4):
+        equal(float(step(x, t)), eager_step(g, other, x, t), 1e-12)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        equal(p.raw, q.raw, 1e-12)
+    assert step.recorded == 1

@@ -1,0 +1,402 @@
+"""One run of a function, its backward pass and the optimizer's update, as a list of NumPy calls.
+
+The forward functions, the rules of the table and ``Optimizer.change`` run as they stand, on arrays that write down
+what is done to them. No derivative and no update formula is stated here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import keyword
+import math
+import operator
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_bp import expression, functions
+from tinygrad_bp.changes import Changes
+from tinygrad_bp.compile.task import Task, structure
+from tinygrad_bp.compile.trace import Node, Trace, Traced, same_places, scattered
+from tinygrad_bp.engine import project
+from tinygrad_bp.errors import CompileError, GraphError
+from tinygrad_bp.modes import enable_grad
+from tinygrad_bp.program import Line, Program
+from tinygrad_bp.rule import RULES
+from tinygrad_bp.tensor import Tensor
+
+RECORDING = threading.RLock()  # a parameter holds its traced values while a run is written down
+
+
+@dataclass
+class Recording:
+    """What a run computed: the nodes in order, and which of them are wanted."""
+
+    nodes: list[Node]
+    loss: Node
+    gradients: list[Node] = field(default_factory=list)
+    writes: list[tuple[Node, Node]] = field(default_factory=list)  # (parameter or state, its new value)
+    guards: list[tuple[Node, bool]] = field(default_factory=list)
+    reserved: set[str] = field(default_factory=set)  # names of the forward lines
+    expects: Any = None  # the structure of the optimizer's state
+
+
+def record(task: Task) -> Recording:
+    """Run the task once forward, backward and through the update, and again forward to see whether it does the same."""
+    with RECORDING, _lowered(), enable_grad():
+        trace = Trace()
+        leaves = [trace.source("argument", array, name) for array, name in zip(task.leaves, task.names, strict=True)]
+        with _traced_parameters(trace, task) as parameters:
+            loss = task.run(leaves)
+            _ensure_scalar(loss)
+            _run_again(trace, task)
+            recording, forward = Recording(trace.nodes, loss.raw.node), len(trace.nodes)
+            gradients = _pull_back(trace, loss, leaves, parameters, task, recording)
+            if task.optimizer is None:
+                wanted = parameters if task.parameters else [leaves[i] for i in task.wrt]
+                zeros = [np.zeros_like(t.node.value) for t in wanted]
+                recording.gradients = [_node(trace, z) if g is None else g for g, z in zip(gradients, zeros, strict=True)]
+            else:
+                _update(trace, task, parameters, gradients, recording)
+        recording.guards = list(trace.guards)
+        for node in trace.nodes[forward:]:
+            if node.kind == "foreign":  # made by a rule, such as the ones of a sum
+                node.kind = "constant"
+    return recording
+
+
+def _ensure_scalar(loss: Any) -> None:
+    if not isinstance(loss, Tensor):
+        raise GraphError(
+            f"the function returned {type(loss).__name__}, not a Tensor: it does not depend on what is differentiated, or only through "
+            "what has no derivative"
+        )
+    if loss.size != 1 or not loss.tracked:
+        what = f"shape {loss.shape}" if loss.size != 1 else "a tensor that does not depend on what is differentiated"
+        raise GraphError(f"the function returned {what}; what is compiled returns a scalar loss")
+
+
+# -- while the run goes on -----------------------------------------------------------------------------------------------
+
+
+def _sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x)) without a branch: exp stops short of the overflow, where the result is below the smallest normal number."""
+    limit = float(math.floor(math.log(np.finfo(x.dtype).max)))
+    return np.reciprocal(np.exp(np.minimum(-x, limit)) + 1)
+
+
+def _scatter(values: Any, like: Any, *, index: Any) -> Any:
+    trace = values.trace if isinstance(values, Traced) else like.trace
+    return trace.apply(scattered, values, shape=like.shape, dtype=like.dtype, index=index)
+
+
+LOWERED: dict[Callable[..., Any], Callable[..., Any]] = {functions.sigmoid: _sigmoid, functions.scatter: _scatter}
+"""Functions of ours that are better written down in another way than by running their bodies."""
+
+
+@contextlib.contextmanager
+def _lowered() -> Iterator[None]:
+    before = {function: RULES[function].run for function in LOWERED}
+
+    def dispatcher(lowered: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **options: (lowered if any(isinstance(x, Traced) for x in args) else plain)(*args, **options)
+
+    for function, lowered in LOWERED.items():
+        RULES[function].run = dispatcher(lowered, before[function])
+    try:
+        yield
+    finally:
+        for function, run in before.items():
+            RULES[function].run = run
+
+
+@contextlib.contextmanager
+def _traced_parameters(trace: Trace, task: Task) -> Iterator[list[Traced]]:
+    """The parameters hold traced values in place of their arrays, until the run is over."""
+    tensors = task.parameters
+    with Changes.lock:
+        Changes.look(tensors)
+        exposed = {p.serial: Changes.exposed.pop(p.serial) for p in tensors if p.serial in Changes.exposed}
+    arrays = [p.raw for p in tensors]
+    traced = [trace.source("parameter", p.raw, name) for p, name in zip(tensors, task.parameter_names, strict=True)]
+    try:
+        for p, t in zip(tensors, traced, strict=True):
+            p.raw = t
+        yield traced
+    finally:
+        for p, array in zip(tensors, arrays, strict=True):
+            p.raw = array
+        Changes.exposed.update(exposed)
+
+
+def _run_again(trace: Trace, task: Task) -> None:
+    """A second run must do what the first did; what it finds equal but newly made is a constant of the program."""
+    again = Trace()
+    leaves = [again.source("argument", array, name) for array, name in zip(task.leaves, task.names, strict=True)]
+    tensors = task.parameters
+    before = [p.raw for p in tensors]
+    for p, t in zip(tensors, before, strict=True):
+        p.raw = again.source("parameter", t.node.value, t.node.name)
+    try:
+        task.run(leaves)
+    finally:
+        for p, t in zip(tensors, before, strict=True):
+            p.raw = t
+    for a, b in zip(trace.nodes, again.nodes, strict=False):
+        _compare(a, b)
+    if len(trace.nodes) != len(again.nodes):
+        raise CompileError(DIFFERENT.format(where="another number of operations"))
+
+
+DIFFERENT = (
+    "a second run of the function with the same arguments did something else ({where}), so one program cannot stand for it. "
+    "Random numbers and whatever else changes from call to call belong among the arguments"
+)
+
+
+def _compare(a: Node, b: Node) -> None:
+    if a.kind == b.kind == "foreign":
+        if a.value is b.value:
+            return
+        if a.value.dtype != b.value.dtype or not np.array_equal(a.value, b.value, equal_nan=a.value.dtype.kind == "f"):
+            raise CompileError(DIFFERENT.format(where=f"other values in an array of shape {a.value.shape} at {a.where}"))
+        a.kind = "constant"
+    elif _signature(a) != _signature(b):
+        name = getattr(a.function, "__name__", a.function or a.kind)
+        raise CompileError(DIFFERENT.format(where=f"{name} of other operands or numbers"))
+
+
+def _signature(node: Node) -> str:
+    place = operator.attrgetter("index")
+    return repr((node.function, node.kind, same_places(node.args, place), [(k, same_places(x, place)) for k, x in node.options.items()]))
+
+
+# -- backward --------------------------------------------------------------------------------------------------------------
+
+
+def _pull_back(
+    trace: Trace, loss: Tensor, leaves: list[Traced], parameters: list[Traced], task: Task, recording: Recording
+) -> list[Node | None]:
+    """The rules, newest line first, on traced arrays. One gradient for each that is wanted; ``None`` where the loss does not depend."""
+    trace.readable = True
+    program = Program.of(loss)
+    trace.readable = False
+    tensors = _tensors(loss, program)
+    names = _identifiers(program, recording, leaves, parameters)
+    values = _values(trace, program, tensors)
+    _annotate(program, values, names)
+
+    def derivative(line: Line, i: int, g: Any, operands: Any, result: Any) -> Any:
+        if not program.lines[line.operands[i]].tracked:
+            return None
+        trace.note = _back(line, i, names)
+        return line.rule.derivative(i, g, operands, result, line.params)  # type: ignore[union-attr]
+
+    def fit(g: Any, line: Line, user: Line) -> Any:
+        g = project(g, tensors[line.index], tensors[user.index])
+        if isinstance(g, Traced) and g.node.name is None and g.node.function is not None:
+            g.node.name = f"d_{names[line.index]}"
+        return g
+
+    place = program.outputs[0]
+    found = program.reverse(values, {place: np.ones_like(loss.raw.node.value)[()]}, fit=fit, derivative=derivative)
+    trace.note = ""
+    wanted = [t.node for t in parameters] if task.parameters else [leaves[i].node for i in task.wrt]
+    at = {t.raw.node.index: i for i, t in tensors.items() if t.rule is None and t.tracked and isinstance(t.raw, Traced)}
+    return [_node(trace, found[at[n.index]]) if n.index in at and at[n.index] in found else None for n in wanted]
+
+
+def _node(trace: Trace, g: Any) -> Node:
+    """A gradient, which may be a number or an array that does not depend on anything."""
+    if isinstance(g, Traced):
+        return g.node
+    return trace.source("constant", np.asarray(g) if np.ndim(g) else g).node
+
+
+def _tensors(loss: Tensor, program: Program) -> dict[int, Any]:
+    """Line -> its tensor, for all that have one."""
+    found, todo = {}, [loss]
+    while todo:
+        t = todo.pop()
+        place = program.serials[t.serial]
+        if place not in found:
+            found[place] = t
+            todo += [x for x in t.inputs if isinstance(x, Tensor) and x.serial in program.serials]
+    return found
+
+
+def _values(trace: Trace, program: Program, tensors: dict[int, Any]) -> list[Any]:
+    """What each line holds, traced: a line for a plain array has the array that its reader was given."""
+    values: list[Any] = [tensors[i].raw if i in tensors else None for i in range(len(program.lines))]
+    for line in program.lines:
+        if line.rule is None:
+            continue
+        t = tensors[line.index]
+        plain = _plain_arrays(t)
+        for place, a in zip(line.operands, t.arrays, strict=True):
+            if values[place] is None:
+                values[place] = _original(trace, a, plain) if isinstance(a, np.ndarray) else a
+    return values
+
+
+def _plain_arrays(t: Any) -> list[Node]:
+    """The arrays that went into a result and are neither arguments nor parameters nor computed from such."""
+    operands = {a.node for a in t.arrays if isinstance(a, Traced)}
+    found: list[Node] = []
+    seen: set[Node] = set()
+    todo = [t.raw.node] if isinstance(t.raw, Traced) else []
+    while todo:
+        node = todo.pop()
+        if node not in operands and node not in seen:
+            seen.add(node)
+            found += [node] if node.kind in ("foreign", "constant") else []
+            todo += node.inputs()
+    return found
+
+
+def _original(trace: Trace, copy: Any, candidates: list[Node]) -> Any:
+    """The array that a graph keeps a copy of: the user may write to it, and then both sweeps shall see that."""
+    for node in candidates:
+        if (
+            node.value.shape == copy.shape
+            and node.value.dtype == copy.dtype
+            and np.array_equal(node.value, copy, equal_nan=copy.dtype.kind == "f")
+        ):
+            return Traced(trace, node)
+    return copy
+
+
+def identifier(name: str) -> str:
+    """A name as Python allows it: ``0.weight`` becomes ``weight_0``."""
+    head, dot, rest = name.partition(".")
+    if dot and head.isdigit():
+        name = f"{rest}_{head}"
+    name = re.sub(r"\W", "_", name)
+    return f"_{name}" if not name or name[0].isdigit() or keyword.iskeyword(name) or name == "np" else name
+
+
+def _identifiers(program: Program, recording: Recording, leaves: list[Traced], parameters: list[Traced]) -> list[str]:
+    """A name for each line that is one in Python too; the lines of arguments and parameters have theirs already."""
+    sources = {str(t.node.name) for t in [*leaves, *parameters]}
+    used, names = set(sources), []
+    for name in program.names:
+        base, count = identifier(str(name)), 1
+        while (known := base if count == 1 else f"{base}_{count}") in used:
+            count += 1
+        used.add(known)
+        names.append(known)
+    recording.reserved = used
+    return names
+
+
+def _annotate(program: Program, values: list[Any], names: list[str]) -> None:
+    """Names and comments for the forward nodes: which line each of them belongs to."""
+    for line, value in zip(program.lines, values, strict=True):
+        if isinstance(value, Traced) and value.node.function is None and value.node.name is not None:
+            names[line.index] = value.node.name
+        elif line.constant and line.value.ndim == 0:
+            names[line.index] = program.names[line.index]
+    for line, value in zip(program.lines, values, strict=True):
+        if line.rule is None or not isinstance(value, Traced):
+            continue
+        text = f"{names[line.index]} = {_formula(line, names)}"
+        stop = {values[i].node for i in line.operands if isinstance(values[i], Traced)}
+        todo = [value.node]
+        while todo:
+            node = todo.pop()
+            if node in stop or node.note or node.function is None:
+                continue
+            node.note = text
+            todo += node.inputs()
+        if value.node.name is None and value.node.function is not None:
+            value.node.name = names[line.index]
+
+
+def _formula(line: Line, names: list[str]) -> str:
+    operands = tuple(expression.symbol(names[i]) for i in line.operands)
+    options = {name: _short(value) for name, value in (line.params or {}).items()}
+    return str(expression.Expression(line.rule.function, operands, options=options))  # type: ignore[union-attr]
+
+
+def _short(value: Any) -> str:
+    text = re.sub(r"\s+", " ", repr(value))
+    return text if len(text) < 30 else "..."
+
+
+def _back(line: Line, i: int, names: list[str]) -> str:
+    """The comment of a line that pulls back: the forward line, and the formula of its rule."""
+    forward = f"{names[line.index]} = {_formula(line, names)}"
+    operands = [expression.symbol(names[k]) for k in line.operands]
+    g, y = expression.symbol(f"d_{names[line.index]}"), expression.symbol(names[line.index])
+    try:
+        formula = str(line.rule.derivative(i, g, operands, y, line.params))  # type: ignore[union-attr]
+    except Exception:  # noqa: BLE001 - a formula that does not run on symbols
+        formula = ""
+    return f"{forward}: {formula}" if formula and len(formula) < 80 else forward
+
+
+# -- the update --------------------------------------------------------------------------------------------------------------
+
+
+def _update(trace: Trace, task: Task, parameters: list[Traced], gradients: list[Node | None], recording: Recording) -> None:
+    """``Optimizer.change`` of every parameter, from a state that has the keys which it keeps."""
+    optimizer = task.optimizer
+    kept, lr = optimizer.state, optimizer.lr
+    trace.updating = True
+    rate = trace.source("number", float(lr), "lr")
+    state = {i: dict(entry) for i, entry in kept.items()}
+    try:
+        optimizer.lr = rate
+        for _ in range(3):  # the first update may be another than all others: v = g
+            guards = len(trace.guards)
+            sources = {i: {key: _state_source(trace, task, i, key, x) for key, x in entry.items()} for i, entry in state.items()}
+            optimizer.state = {i: dict(entry) for i, entry in sources.items()}
+            changes = _changes(trace, task, parameters, gradients)
+            after = {i: {key: _concrete(x) for key, x in entry.items()} for i, entry in optimizer.state.items()}
+            recording.expects = structure(after)
+            if recording.expects == structure(state):
+                break
+            state = after
+            del trace.guards[guards:]
+        else:
+            raise CompileError(f"the state of {type(optimizer).__name__} changes its shape at every update, so no program stands for it")
+        for i, entry in optimizer.state.items():
+            for key, x in entry.items():
+                _write(trace, recording, sources[i][key], x, "")
+        for t, change in changes:
+            trace.note = f"the update of {t.node.name}"
+            _write(trace, recording, t, t - change, trace.note)
+    finally:
+        optimizer.state, optimizer.lr = kept, lr
+        trace.note = ""
+
+
+def _changes(trace: Trace, task: Task, parameters: list[Traced], gradients: list[Node | None]) -> list[tuple[Traced, Any]]:
+    found = []
+    for i, (p, t, g) in enumerate(zip(task.wrt, parameters, gradients, strict=True)):
+        if g is not None and p.tracked:
+            trace.note = f"the update of {t.node.name}"
+            found.append((t, task.optimizer.change(i, t, Traced(trace, g))))
+    return found
+
+
+def _state_source(trace: Trace, task: Task, i: int, key: str, x: Any) -> Any:
+    if not isinstance(x, np.ndarray | np.generic | int | float):
+        return x
+    source = trace.source("state" if isinstance(x, np.ndarray) else "number", x, f"{identifier(key)}_{task.parameter_names[i]}")
+    source.node.where = (i, key)
+    return source
+
+
+def _write(trace: Trace, recording: Recording, source: Any, new: Any, note: str) -> None:
+    if isinstance(source, Traced) and not (isinstance(new, Traced) and new.node is source.node):
+        node = _node(trace, new)
+        recording.writes.append((source.node, node))
+
+
+def _concrete(x: Any) -> Any:
+    return x.node.value if isinstance(x, Traced) else x
