@@ -76,12 +76,12 @@ def gathered(program: Program) -> Gathered | None:
     >>> w1, w2, i1, i2, b = (Tensor(value, requires_grad=name[0] != "i", name=name) for name, value in numbers.items())
     >>> print(gathered(Program.of(sigmoid((w1 * i1 + w2 * i2 + b).named("z")).named("y"))).program)
     [w1 w2] = array of shape (1, 2)
-    b = 0.5
     i = array of shape (2,)
     t1 = [w1 w2] @ i = array of shape (1,)
+    b = array of shape (1,)
     z = t1 + b = array of shape (1,)
     y = sigmoid(z) = array of shape (1,)
-    t2 = y[(0,)] = 0.648786
+    t2 = take(y, index=(0,)) = 0.647941
     """
     layers = _layers(program)
     if not layers:
