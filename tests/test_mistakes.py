@@ -22,6 +22,7 @@ NETWORKS = 5  # that each mistake is planted in, at least
 SINGLE = int(os.environ.get("SINGLE_NETWORKS", "1"))  # of those written in single numbers; with 5 it takes a minute
 RIGHT_CLAIMS = int(os.environ.get("RIGHT_CLAIMS", "10000"))
 LR = 0.5
+EVERY = int(os.environ.get("EVERY_PAIR", "5"))  # which pairs of mistakes are tried; all with 1, which takes a minute
 
 FUNCTIONS = {  # f and f' of z, in plain NumPy
     "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2),
@@ -189,31 +190,36 @@ def pulled(net, l, g, Z, A):
     return g * (OF_A[f](a) if f in ("sigmoid", "tanh") else FUNCTIONS[f][1](Z[l]))
 
 
-def backward(net, bug="", at=(), k=None):
-    """All gradients, by hand; with a mistake at some layers, or ``None`` where it cannot be made."""
+def backward(net, bug="", at=(), k=None, other=""):
+    """All gradients, by hand; with a mistake, or two, at some layers, or ``None`` where it cannot be made."""
     Z, A = net.forward(k if bug == "rounded values" else None)
-    g, found = wrong_loss(net, bug, A[-1]), {}
+    g, found = wrong_loss(net, other if other in LOSS_BUGS else bug, A[-1]), {}
     for l in reversed(range(len(net.W))):
         if g is None:
             return None
         here, f, x, w, b = l in at, net.activations[l], A[l], net.W[l], net.b[l]
-        d = pulled(net, l, g, Z, A)
-        if here and f != "identity":
-            d = wrong_delta(net, bug, k, f, g, d, Z[l], A[l + 1], x)
+        right = d = pulled(net, l, g, Z, A)
+        for name in (bug, other):
+            if here and f != "identity" and d is right:
+                d = wrong_delta(net, name, k, f, g, d, Z[l], A[l + 1], x)
         if l == len(net.W) - 1:
             d = wrong_output_delta(net, bug, f, d, A[-1])
         if d is None:
             return None
         dw, db = np.einsum("nk,nj->kj", d, x), d.sum(0) if np.ndim(b) else d.sum()
-        g = d @ w
-        if here:
-            dw = wrong_weights(net, bug, k, d, dw, x, w, Z[l - 1] if l else None, A[l + 1])
-            db = wrong_bias(net, bug, k, d, db, b, x, A[l + 1])
-            g = wrong_back(net, bug, k, d, g, w, x, dw) if l else g
+        plain, back = dw, d @ w
+        g = back
+        for name in (bug, other) if here else ():
+            dw = wrong_weights(net, name, k, d, dw, x, w, Z[l - 1] if l else None, A[l + 1])
+            db = wrong_bias(net, name, k, d, db, b, x, A[l + 1])
+            g = wrong_back(net, name, k, d, g, w, x, plain) if l and g is back else g
         if dw is None or db is None:
             return None
         found[f"W{l + 1}"], found[f"b{l + 1}"] = dw, db
     return found
+
+
+LOSS_BUGS = {"target left out", "error not differentiated", "absolute error"}
 
 
 def slope_of_loss(net):
@@ -490,6 +496,40 @@ def test_two_mistakes_are_named():
     delta_o, h, i = v("out_o") - v("target_o"), v("out_h"), v("i")
     d = diagnose(program, {"W2": np.outer(delta_o, h), "W1": np.outer((v("W2") @ delta_o) * h * (1 - h), i)})
     assert {"sigma' missing", "weights not transposed"} in [set(c.mistakes) for c in d.candidates]
+
+
+FIRST = ["sigma' missing", "sigma' at the activation", "activation for sigma'", "half of sigma'", "sigma' twice"]
+SECOND = [
+    "weights not transposed", "one path only", "updated weights", "weight left out", "output for weight", "target left out",
+    "weight for output", "minus for times", "own output for input", "bias forgotten", "bias times input",
+]  # fmt: skip
+
+
+def two_mistakes(kind, seed, every):
+    """Pairs of mistakes, and what was named; each on another network."""
+    rng = np.random.default_rng(seed)
+    nets, found = list(KINDS[kind](rng, 40)), []
+    for first, second in list(itertools.product(FIRST, SECOND))[::every]:
+        for net in (nets[int(i)] for i in rng.permutation(len(nets))):
+            at = list(range(len(net.W))) if rng.random() < 0.5 else [len(net.W) - 1]
+            alone = [backward(net, name, at) for name in (first, second)]
+            both = backward(net, first, at, other=second)
+            if both is None or None in alone or not all(differs(both, one) for one in (*alone, backward(net))):
+                continue
+            if (claims := net.claims(both)) is None:
+                continue
+            candidates = [c.mistakes for c in diagnose(net.program(), claims, lr=LR).candidates]
+            found.append(({first, second}, [set(c) for c in candidates]))
+            break
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pairs_of_mistakes_are_named(kind):
+    found = two_mistakes(kind, 0, EVERY)
+    assert len(found) == len(FIRST) * len(SECOND) // EVERY
+    missed = [(pair, candidates) for pair, candidates in found if pair not in candidates]
+    assert len(missed) <= 0.1 * len(found), missed
 
 
 def test_a_new_weight_is_a_claim_too():

@@ -28,6 +28,7 @@ Array = np.ndarray[Any, Any]
 COMPUTED = 1e-6  # relative tolerance of claims that come without one
 ROUNDING = 1e-13  # of gradients that cancel, relative to the largest
 PAIRS = 3_000  # runs that are spent on two mistakes at a time
+MORE = 200  # and on another pair, once one is found
 CHANCE = 0.02  # how likely a factor may be to fit by chance
 OTHER = {mistake.name: mistake for mistake in OTHERS}
 
@@ -275,7 +276,17 @@ class _Search:
         names = tuple(c.name for c in self.wrong)
         if not self.wrong:
             return Diagnosis(names, note=self._hidden())
-        ways = (self._alone, self._partly, self._rounded, self._apart, self._together, self._entries, self._added, self._quantities)
+        ways = (
+            self._alone,
+            self._partly,
+            self._rounded,
+            self._apart,
+            self._scaled,
+            self._together,
+            self._entries,
+            self._added,
+            self._quantities,
+        )
         for way in ways:
             if found := _distinct(way()):
                 return Diagnosis(names, tuple(found))
@@ -368,22 +379,46 @@ class _Search:
                 yield _candidate(p + q, self.wrong)
                 return
 
-    def _together(self) -> Iterator[Candidate]:
-        """Two mistakes in one derivation; those that explain a part of the claims, and the common ones, are tried first."""
+    def _scaled(self) -> Iterator[Candidate]:
+        """A mistake and a factor."""
         for p, run in self.planted:
             shaped = [c for c in self.wrong if c.line in run and np.shape(run[c.line]) == self.program.lines[c.line].shape]
             found = {id(c): c.part(run[c.line]) for c in shaped}
             if len(found) == len(self.wrong) and all(map(self._kept(run), self.sound)):
                 for name, says in self._multiples(found):
                     yield _candidate(p + _said(name, self.wrong, _capital(says)), self.wrong)
-        plain = [p for p, _ in sorted(self.planted, key=lambda pair: -len(self._explained(pair[1])))]
-        pairs = ((p, q) for i, q in enumerate(plain) for p in plain[:i] if not p.meets(q))
-        for p, q in itertools.islice(pairs, PAIRS):
-            both = p + q
-            result = self._run(both)
+
+    def _together(self) -> Iterator[Candidate]:
+        """Two mistakes in one derivation; after the first pair that does, a few more are tried."""
+        left = PAIRS
+        for p, q in self._pairs():
+            result = self._run(p + q)
             if result is not None and self._explains(result) and all(map(self._kept(result), self.sound)):
-                yield _candidate(both, self.wrong)
+                yield _candidate(p + q, self.wrong)
+                left = min(left, MORE)
+            left -= 1
+            if left <= 0:
                 return
+
+    def _pairs(self) -> Iterator[tuple[Planted, Planted]]:
+        """Pairs that might do: one that explains some claims with one that leaves these alone, then the common ones."""
+        told = [(p, solved) for p, run in self.planted if (solved := self._explained(run))]
+        for p, solved in sorted(told, key=lambda pair: -len(pair[1])):
+            for q, run in self.planted:
+                if not p.meets(q) and all(self._untouched(run, c) for c in solved):
+                    yield p, q
+        plain = [p for p, _ in sorted(self.planted, key=lambda pair: -len(self._explained(pair[1])))]
+        yield from ((p, q) for i, q in enumerate(plain) for p in plain[:i] if not p.meets(q))
+
+    def _untouched(self, run: Mapping[int, Any], c: Claim) -> bool:
+        """Whether a mistake says nothing about a claim."""
+        if c.line not in run:
+            return True
+        try:
+            part = c.part(run[c.line])
+        except IndexError:
+            return False
+        return part.shape == c.right.shape and bool(np.allclose(part, c.right, rtol=1e-9, atol=0))
 
     # -- what the numbers themselves say --------------------------------------------------------------------------
 
