@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
+import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,8 @@ from tinygrad_bp.draw import plots
 from tinygrad_bp.worked import bp_explained, data, four_equations, step_by_step, weight_update
 
 PICTURES = Path(__file__).parent / "pictures"
+GALLERY = Path(__file__).parent / "gallery.md"
+LAYOUT = "graphviz-pure"  # one release of it draws the same bytes everywhere
 
 DRAWINGS: dict[str, Callable[[], tg.draw.Drawing]] = {
     "graph": lambda: tg.draw.graph(step_by_step.forward()),
@@ -78,12 +84,22 @@ PLOTS: dict[str, Callable[[], Any]] = {
 NEEDED = ("matplotlib", "sklearn")
 
 
+def gallery() -> dict[str, str]:
+    """The SVGs that the gallery's own code saves: file name -> text."""
+    blocks = re.findall(r"^```python\n(.*?)^```", GALLERY.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), contextlib.redirect_stdout(None):
+        exec(compile("\n".join(blocks), str(GALLERY), "exec"), {"__name__": "__main__"})
+        return {path.name: path.read_text(encoding="utf-8") for path in sorted(Path(folder).glob("*.svg"))}
+
+
 def main() -> None:
     """Write every picture."""
+    os.environ["GRAPHVIZ_DOT"] = LAYOUT
     PICTURES.mkdir(exist_ok=True)
-    for name, draw in DRAWINGS.items():
-        draw().save(PICTURES / f"{name}.svg")
-        print(PICTURES / f"{name}.svg")
+    drawn = gallery() | {f"{name}.svg": draw().svg() for name, draw in DRAWINGS.items()}
+    for name, text in drawn.items():
+        (PICTURES / name).write_text(text, encoding="utf-8", newline="\n")
+        print(PICTURES / name)
     if not all(map(importlib.util.find_spec, NEEDED)):
         print("the plots are left as they are; they need matplotlib and scikit-learn")
         return
