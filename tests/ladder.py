@@ -149,6 +149,7 @@ SAMPLES: dict[Any, Sample] = {
             ((2, 0), (0, 3)),
         )
     ),
+    functions.half_sum_of_squares: Sample(calls(((2, 3), (2, 3)), ((3,), (3,)), ((), ()), ((0, 3), (0, 3)))),
     functions.linear: Sample(
         calls(
             ((5, 3), (2, 3), (2,)),

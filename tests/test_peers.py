@@ -22,7 +22,7 @@ from tests.ladder import rules
 from tinygrad_bp import functions, nn, optim
 from tinygrad_bp.errors import DtypeError
 from tinygrad_bp.rule import COMPOSED
-from tinygrad_bp.rules import affine, half_squared_error
+from tinygrad_bp.rules import affine, half_squared_error, half_sum_of_squares
 from tinygrad_bp.tensor import cast, take
 
 pytestmark = pytest.mark.peers
@@ -180,6 +180,13 @@ CALLS = [
         r(2, 3),
         torch=lambda t, y, x: 0.5 * t.nn.functional.mse_loss(x, y, reduction="none"),
         jax=lambda j, y, x: j.numpy.square(y - x) / 2,
+    ),
+    own(
+        half_sum_of_squares,
+        r(2, 3),
+        r(2, 3),
+        torch=lambda t, y, x: 0.5 * t.nn.functional.mse_loss(x, y, reduction="sum"),
+        jax=lambda j, y, x: j.numpy.square(y - x).sum() / 2,
     ),
     own(tg.relu, r(5), torch=lambda t, x: t.relu(x), jax=lambda j, x: j.nn.relu(x)),
     own(tg.leaky_relu, r(5), torch=lambda t, x: t.nn.functional.leaky_relu(x), jax=lambda j, x: j.nn.leaky_relu(x)),

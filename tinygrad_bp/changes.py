@@ -32,8 +32,14 @@ class Changes:
     lock = threading.RLock()  # a look and a replacement of .data in two threads must not interleave
 
     @classmethod
+    def tick(cls) -> int:
+        """The time of a change that comes now."""
+        cls.latest = next_serial()
+        return cls.latest
+
+    @classmethod
     def note(cls, t: Any) -> None:
-        t.changed = cls.latest = next_serial()
+        t.changed = cls.tick()
 
     @classmethod
     def expose(cls, t: Any) -> None:

@@ -80,8 +80,8 @@ def _pull_back(t: Tensor, g: Any, cotangents: dict[int, Any], formulas: tuple[An
     for x, formula in zip(t.inputs, formulas):  # noqa: B905  (one for each, and this loop is what a small step waits for)
         if isinstance(x, Tensor) and x.tracked and formula is not None:
             try:
-                gx = formula(t, g)
-                if getattr(gx, "shape", None) != x.raw.shape or gx.dtype is not x.raw.dtype:
+                gx, raw = formula(t, g), x.raw
+                if getattr(gx, "shape", None) != raw.shape or gx.dtype is not raw.dtype:
                     gx = project(gx, x, t)
             except Exception as error:
                 error.add_note(f"This happened in {_derivative(t, formula, x)}, recorded by {recorded_by(t)}.")
@@ -143,6 +143,9 @@ def backward(output: Tensor, gradient: Any = None, retain_graph: bool = True) ->
             continue
         before = t.gradient  # leaves come last: an error on the way leaves no half of a sum behind
         t.gradient = g if before is None else (before.raw if isinstance(before, Tensor) else before) + g
+
+
+Tensor.sweep = backward
 
 
 def _seed(output: Tensor, gradient: Any) -> Any:

@@ -326,6 +326,7 @@ SIMPLIFIED: dict[Any, Callable[..., Expression]] = {
     np.add: add, np.subtract: subtract, np.multiply: multiply, np.divide: divide, np.power: power,
     np.negative: negative, np.square: square, np.positive: lambda a: a,
     functions.half_squared_error: functions.half_squared_error,  # written out
+    functions.half_sum_of_squares: functions.half_sum_of_squares,
 }  # fmt: skip
 
 

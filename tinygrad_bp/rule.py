@@ -39,8 +39,8 @@ class Rule:
     """
 
     __slots__ = (
-        "__weakref__", "arguments", "formulas", "function", "kind", "name", "options", "pulls", "reads", "recorded", "run", "signature",
-        "traced",
+        "__weakref__", "arguments", "arity", "formulas", "function", "kind", "name", "options", "pulls", "reads", "recorded", "run",
+        "signature", "traced",
     )  # fmt: skip
 
     def __init__(self, kind: Kind, function: Callable[..., Any], formulas: Mapping[str, Formula | None]) -> None:
@@ -50,6 +50,7 @@ class Rule:
         module = getattr(function, "__module__", None) or "numpy"
         self.traced = "linalg" in module or not module.startswith(("numpy", "tinygrad_bp"))  # its formulas may fail: remember where it ran
         self.arguments = tuple(formulas)
+        self.arity = len(formulas) if kind != "constant" else None  # a call with so many plain arguments needs no binding
         self.formulas = tuple(formulas.values())
         self.options: dict[str, Any] = {}
         self.signature: tuple[tuple[str, Any], ...] | None = None
@@ -200,7 +201,7 @@ def _declare(kind: Kind, function: Callable[..., Any], formulas: Mapping[str, Fo
 
     @functools.wraps(function)
     def door(*args: Any, **kwargs: Any) -> Any:
-        for x in (*args, *kwargs.values()):
+        for x in args if not kwargs else (*args, *kwargs.values()):
             if hasattr(x, "__apply_rule__"):  # a Tensor, or a symbol that prints
                 return x.__apply_rule__(rule, args, kwargs)
         return function(*args, **kwargs)

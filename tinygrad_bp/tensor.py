@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -219,6 +219,7 @@ class Tensor:
     )
 
     line: str
+    sweep: ClassVar[Callable[..., None]]  # the engine, which stands above this module, puts itself here
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
         self.raw = _as_data(data, dtype, requires_grad)
@@ -433,6 +434,8 @@ class Tensor:
 
     def __apply_rule__(self, rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The one room behind the doors."""
+        if not kwargs and len(args) == rule.arity:
+            return record(rule, args)
         if rule.kind == "constant":
             return rule.function(*_plain(args), **_plain(kwargs))
         inputs, params = rule.bind(args, kwargs)
@@ -508,9 +511,7 @@ class Tensor:
         successive calls, as in PyTorch; an intermediate tensor keeps those of the latest. With
         ``retain_graph=False`` the graph is freed on the way.
         """
-        from tinygrad_bp.engine import backward  # the engine stands above this module, and its method here
-
-        backward(self, gradient, retain_graph)
+        self.sweep(gradient, retain_graph)
 
 
 def _given(axis: Any, keepdims: bool) -> Params:

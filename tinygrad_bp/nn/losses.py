@@ -25,27 +25,26 @@ import numpy as np
 from tinygrad_bp.errors import DtypeError, ShapeError
 from tinygrad_bp.nn.module import Module
 from tinygrad_bp.rule import RULES
-from tinygrad_bp.rules import half_squared_error, log_softmax, softplus
+from tinygrad_bp.rules import half_squared_error, half_sum_of_squares, log_softmax, softplus
 from tinygrad_bp.tensor import Tensor, record
 
-HALF_SQUARED_ERROR = RULES[half_squared_error]  # called by its rule, as a layer's
+HALF_SQUARED_ERROR, HALF_SUM_OF_SQUARES = RULES[half_squared_error], RULES[half_sum_of_squares]  # called by its rule, as a layer's
 LOG_MIN = -100.0  # where PyTorch cuts logarithms off, so that a probability of 0 costs 100 and not infinity
 
 
-def compared(output: Any, target: Any) -> Tensor:
-    """The output as a tensor, if the target has its shape; broadcasting one against the other is nearly always a mistake."""
+def compared(output: Any, target: Any) -> tuple[Tensor, Any]:
+    """Both, the output as a tensor, if they have one shape; broadcasting one against the other is nearly always a mistake.
+
+    A target of numbers or lists becomes an array; arrays of any library, and tensors, stay as they are.
+    """
     known: Tensor = output if isinstance(output, Tensor) else Tensor(output)
-    if known.shape != array(target).shape:
+    target = target if hasattr(target, "shape") else np.asarray(target)
+    if known.raw.shape != target.shape:
         raise ShapeError(
-            f"the loss compares an output of shape {known.shape} with a target of shape {array(target).shape}. "
+            f"the loss compares an output of shape {known.shape} with a target of shape {target.shape}. "
             "Give both one shape, with .reshape(...)"
         )
-    return known
-
-
-def array(x: Any) -> Any:
-    """Numbers and lists as an array; arrays of any library, and tensors, as they are."""
-    return x if hasattr(x, "shape") else np.asarray(x)
+    return known, target
 
 
 class HalfSquaredError(Module):
@@ -54,8 +53,10 @@ class HalfSquaredError(Module):
     Its derivative by an output is -(target - output), without a factor. Equal to ``MSELoss()`` exactly where there
     are two numbers in all, such as two outputs and one sample; to ``QuadraticCost()`` where there is one sample.
 
-    ``output`` and ``target``: one shape, any. ``parts(output, target)`` has the error of each output, E_o1, E_o2 ...,
-    in that shape. ``name`` and ``parts_name`` are what pictures call them. Raises ``ShapeError`` for unequal shapes.
+    ``output`` and ``target``: one shape, any. ``name`` is what pictures call the loss. With ``parts_name``, such as
+    ``"E_o"``, the errors of the outputs, E_o1, E_o2 ..., are a tensor of the graph too, of the shape of ``output``:
+    that which ``parts(output, target)`` makes.
+    Raises ``ShapeError`` for unequal shapes.
 
     Source: document "反向传播—BP", step 2.1; document "BP算法讲解", (3-4).
 
@@ -63,16 +64,21 @@ class HalfSquaredError(Module):
     0.298000
     """
 
-    def __init__(self, name: str = "E_total", parts_name: str | None = "E_o") -> None:
+    def __init__(self, name: str = "E_total", parts_name: str | None = None) -> None:
         self.name, self.parts_name = name, parts_name
 
     def parts(self, output: Any, target: Any) -> Tensor:
-        each: Tensor = record(HALF_SQUARED_ERROR, (array(target), compared(output, target)))
+        output, target = compared(output, target)
+        each: Tensor = record(HALF_SQUARED_ERROR, (target, output))
         each.name = self.parts_name
         return each
 
     def forward(self, output: Any, target: Any) -> Tensor:
-        total = self.parts(output, target).sum()
+        if self.parts_name is None:
+            output, target = compared(output, target)
+            total: Tensor = record(HALF_SUM_OF_SQUARES, (target, output))
+        else:
+            total = self.parts(output, target).sum()
         total.name = self.name
         return total
 
@@ -81,9 +87,9 @@ class QuadraticCost(HalfSquaredError):  # noqa: N818  (the base is no exception)
     """C = 1/(2n) sum over the n samples of |target - output|^2: a scalar, the mean of the samples' half squared errors.
 
     ``output`` and ``target``: (n, outputs), or (outputs,) for one sample; of more axes the first counts the samples.
-    ``parts`` has each output's half squared error, before the mean over samples. Equal to ``HalfSquaredError()`` for
-    one sample, and to ``MSELoss()`` for two outputs; m / 2 times ``MSELoss()`` for m. Raises ``ShapeError`` for
-    unequal shapes.
+    With ``parts_name`` each output's half squared error, before the mean over samples, is in the graph too. Equal to
+    ``HalfSquaredError()`` for one sample, and to ``MSELoss()`` for two outputs; m / 2 times ``MSELoss()`` for m.
+    Raises ``ShapeError`` for unequal shapes.
 
     Source: document "反向传播算法（过程及公式推导）", section 2, the quadratic cost function.
 
@@ -91,12 +97,13 @@ class QuadraticCost(HalfSquaredError):  # noqa: N818  (the base is no exception)
     0.149000
     """
 
-    def __init__(self, name: str = "C", parts_name: str | None = "C_o") -> None:
+    def __init__(self, name: str = "C", parts_name: str | None = None) -> None:
         super().__init__(name, parts_name)
 
     def forward(self, output: Any, target: Any) -> Tensor:
-        each = self.parts(output, target)
-        cost: Tensor = each.sum() / (each.shape[0] if each.ndim > 1 else 1)
+        total = super().forward(output, target)
+        total.name = None
+        cost: Tensor = total / (len(output) if np.ndim(output) > 1 else 1)
         cost.name = self.name
         return cost
 
@@ -138,7 +145,8 @@ class MSELoss(Reduced):
     """
 
     def parts(self, output: Any, target: Any) -> Tensor:
-        return np.square(compared(output, target) - target)  # type: ignore[no-any-return]
+        output, target = compared(output, target)
+        return np.square(output - target)  # type: ignore[no-any-return]
 
 
 class BCELoss(Reduced):
@@ -157,7 +165,8 @@ class BCELoss(Reduced):
     """
 
     def parts(self, output: Any, target: Any) -> Tensor:
-        p, t = _probabilities(compared(output, target)), array(target)
+        p, t = compared(output, target)
+        p = _probabilities(p)
         return -(t * _log(p) + (1.0 - t) * _log_of_rest(p))  # type: ignore[no-any-return]
 
 
@@ -175,7 +184,7 @@ class BCEWithLogitsLoss(Reduced):
     """
 
     def parts(self, output: Any, target: Any) -> Tensor:
-        z, t = compared(output, target), array(target)
+        z, t = compared(output, target)
         return t * softplus(-z) + (1.0 - t) * softplus(z)  # type: ignore[no-any-return]
 
 
@@ -256,7 +265,8 @@ def _class_axis(output: Tensor) -> int:
 
 def _expected(log_p: Tensor, target: Any) -> Tensor:
     """-log p of the target class, or -sum t log p, for each sample."""
-    axis, target = _class_axis(log_p), array(target)
+    axis = _class_axis(log_p)
+    target = target if hasattr(target, "shape") else np.asarray(target)
     if target.shape == log_p.shape:
         known = np.where(target == 0, 0.0, log_p)  # 0 log 0 is 0
         return -np.sum(target * known, axis=axis)  # type: ignore[no-any-return]

@@ -55,16 +55,17 @@ class Optimizer:
         and returns the loss, which ``step`` hands on: the loss before the update.
         """
         loss = None if closure is None else closure()
+        now = Changes.tick()
         for i, p in enumerate(self.params):
             g = p.gradient
             if g is None or not p.tracked:
                 continue
-            change = self.change(i, p.raw, g.raw if isinstance(g, Tensor) else g)
-            if isinstance(p.raw, np.ndarray):
-                p.raw -= change
+            p.changed, raw = now, p.raw
+            change = self.change(i, raw, g.raw if isinstance(g, Tensor) else g)
+            if isinstance(raw, np.ndarray):
+                raw -= change
             else:  # the array of another library may not be changeable
-                p.raw = p.raw - change
-            Changes.note(p)
+                p.raw = raw - change
         return loss
 
     def change(self, i: int, value: Array, gradient: Array) -> Array:

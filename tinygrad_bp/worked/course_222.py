@@ -73,5 +73,5 @@ def network() -> nn.MLP:
 
 def forward(model: nn.MLP | None = None) -> Tensor:
     """The loss on the example's input and target."""
-    loss: Tensor = nn.HalfSquaredError("E")((model or network())(Tensor(INPUT).named("i")), Tensor(TARGET).named("target_o"))
+    loss: Tensor = nn.HalfSquaredError("E", "E_o")((model or network())(Tensor(INPUT).named("i")), Tensor(TARGET).named("target_o"))
     return loss

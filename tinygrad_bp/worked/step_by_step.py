@@ -92,7 +92,7 @@ def forward(model: nn.MLP | None = None) -> Tensor:
     """E_total of the network on the document's input and target; the network as it is at the start unless one is given."""
     x = Tensor(INPUT).named("i")
     target = Tensor(TARGET).named("target_o")
-    loss: Tensor = nn.HalfSquaredError()((model or network())(x), target)
+    loss: Tensor = nn.HalfSquaredError(parts_name="E_o")((model or network())(x), target)
     return loss
 
 
