@@ -106,9 +106,9 @@ def test_operand_order_is_written_where_it_matters() -> None:
 
 
 def test_kinds_differ_in_more_than_colour() -> None:
-    from tinygrad_bp.draw.graphs import KINDS
+    from tinygrad_bp.draw.nodes import KINDS
 
-    forms = {(style["style"], style.get("peripheries")) for style in KINDS.values()}
+    forms = {(style["style"], style.get("peripheries"), style["color"]) for style in KINDS.values()}
     assert len(forms) == len(KINDS)
 
 

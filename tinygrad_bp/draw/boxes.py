@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinygrad_bp.draw.drawing import Canvas, Drawing
-from tinygrad_bp.draw.labels import BLUE, GRADIENT, GREEN, GREY, PURPLE, SKY, Label, Number, Run, Show, bold, coloured, lines, tint
+from tinygrad_bp.draw.labels import BLUE, GRADIENT, GREEN, GREY, PURPLE, SKY, Label, Number, Run, Show, bold, coloured, lines, stack, tint
 from tinygrad_bp.draw.neurons import Network
 from tinygrad_bp.expression import format_number
 
@@ -40,7 +40,7 @@ def draw_boxes(net: Network, show: Show | None = None) -> Drawing:
 
 
 def _lines(*runs: Run) -> Label:
-    return lines(*runs, size=10.0)
+    return stack(*runs)
 
 
 def _rows(net: Network) -> Iterator[tuple[int | None, int]]:

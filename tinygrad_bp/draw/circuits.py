@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.draw.drawing import Canvas, Drawing
-from tinygrad_bp.draw.graphs import COMMUTATIVE, KINDS, formula, kind_of
-from tinygrad_bp.draw.labels import GRADIENT, GREY, PURPLE, Label, Number, Run, Show, bold, lines, tint
+from tinygrad_bp.draw.labels import GRADIENT, GREY, PURPLE, Label, Number, Run, Show, bold, lines, stack, tint
+from tinygrad_bp.draw.nodes import COMMUTATIVE, KINDS, formula, kind_of
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import INFIX, format_number
 from tinygrad_bp.program import Line, Program
@@ -139,12 +139,12 @@ class _Circuit:
     def leaf(self, line: Line) -> str:
         """A box with the name of what is given; its numbers are on its wire, or in the box where it has several wires."""
         if line.constant:
-            return self.canvas.node(lines(Run(format_number(line.value, self.digits)), size=10.0), KINDS["constant"] | SMALL)
+            return self.canvas.node(stack(Run(format_number(line.value, self.digits))), KINDS["constant"] | SMALL)
         what = [bold(self.program.names[line.index])]
         if len(self.reads[line.index]) > 1:
             what += [self.value(line), *([found] if (found := self.gradient(line)).text else [])]
         style = KINDS[kind_of(self.program, line)] | SMALL
-        return self.canvas.node(lines(*what, size=10.0), style, id=f"leaf-{line.index}", tooltip=formula(self.program, line))
+        return self.canvas.node(stack(*what), style, id=f"leaf-{line.index}", tooltip=formula(self.program, line))
 
     def wire(self, start: str, gate: str, line: Line, position: int) -> None:
         """From what is read to the gate that reads it; its numbers are on it, unless they stand where it comes from."""
@@ -166,7 +166,7 @@ class _Circuit:
         wire = self.canvas.node(what, WIRE, id=f"wire-{line.index}", tooltip=formula(self.program, line))
         self.canvas.edge(gate, f"{wire}:w")
         if is_output:
-            end = self.canvas.node(lines(bold(self.program.names[line.index]), size=10.0), KINDS["output"] | SMALL, id="output")
+            end = self.canvas.node(stack(bold(self.program.names[line.index])), KINDS["output"] | SMALL, id="output")
             self.canvas.edge(f"{wire}:e", end)
         if len(self.reads[line.index]) < 2:
             return f"{wire}:e"
@@ -185,7 +185,7 @@ class _Circuit:
 def _sign(line: Line) -> Label:
     assert line.rule is not None
     sign = SIGNS.get(line.rule.function) or (INFIX[line.rule.function][0] if line.rule.function in INFIX else "")
-    return lines(Run(sign, size=13.0) if sign else Run(line.rule.name), size=10.0)
+    return stack(Run(sign, size=13.0) if sign else Run(line.rule.name))
 
 
 def _on_wire(above: Run, below: Run) -> Label:

@@ -45,7 +45,7 @@ class Canvas:
             edge_attr={"fontname": FONT, "color": GREY, "fontcolor": GREY, "arrowsize": "0.6"} | dict(edge),
         )
         self.show = show
-        self.count = 0
+        self.count = self.frames = 0
         self.numbers: dict[str, tuple[str, ...]] = {}
 
     def node(self, label: Label | None, style: Mapping[str, str], id: str = "", tooltip: str = "", within: Any = None) -> str:  # noqa: A002
@@ -58,6 +58,12 @@ class Canvas:
         if label and any(run.number for run in label):
             self.numbers[id or name] = tuple(str(run.number or "") for run in label)
         return name
+
+    def frame(self, style: Mapping[str, str]) -> graphviz.Digraph:
+        """A frame to draw nodes within; it comes into the picture by ``subgraph`` of what is around it."""
+        self.frames += 1
+        frame: graphviz.Digraph = graphviz.Digraph(name=f"cluster_{self.frames}", graph_attr=dict(style))
+        return frame
 
     def edge(self, tail: str, head: str, label: Label | None = None, style: Mapping[str, str] | None = None, id: str = "") -> None:  # noqa: A002
         """Draw an edge between nodes, or ports of nodes."""

@@ -4,67 +4,50 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tinygrad_bp.draw.drawing import Canvas, Drawing
-from tinygrad_bp.draw.labels import (
-    GRADIENT,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    Cell,
-    Label,
-    Number,
-    Run,
-    Show,
-    bold,
-    coloured,
-    escape,
-    is_small,
-    lines,
-    measure,
-    summary,
-    table,
-    tint,
-)
-from tinygrad_bp.expression import INFIX, Expression, format_number, symbol
-from tinygrad_bp.program import Line, Program, element_names
-from tinygrad_bp.tensor import Name, Tensor
+from tinygrad_bp.draw.labels import BLUE, GREY, Label, Number, Run, Show, bold, coloured, lines, stack
+from tinygrad_bp.draw.modules import Group, Modules, Path
+from tinygrad_bp.draw.nodes import KINDS, MODULE, OPERATION, formula, kind_of, legend, operation_label, role, tensor_label
+from tinygrad_bp.draw.sweeps import both_sweeps
+from tinygrad_bp.errors import GraphError
+from tinygrad_bp.expression import format_number
+from tinygrad_bp.nn import Module
+from tinygrad_bp.program import Line, Program
+from tinygrad_bp.tensor import Tensor
 
-LIMIT = 1_000  # tensors that are drawn one by one; nobody reads more, and the layout would take minutes
-COMMUTATIVE = (np.add, np.multiply)
-
-KINDS: dict[str, dict[str, str]] = {
-    "input": {"shape": "box", "style": "filled,rounded", "color": SKY, "fillcolor": tint(SKY)},
-    "parameter": {"shape": "box", "style": "filled,bold", "color": ORANGE, "fillcolor": tint(ORANGE)},
-    "constant": {"shape": "box", "style": "filled,dashed", "color": GREY, "fillcolor": "#FFFFFF"},
-    "result": {"shape": "box", "style": "filled", "color": GREY, "fillcolor": "#FFFFFF"},
-    "output": {"shape": "box", "style": "filled,bold", "color": GREEN, "fillcolor": tint(GREEN), "peripheries": "2"},
-}
-OPERATION = {
-    "shape": "ellipse",
-    "style": "filled",
-    "color": PURPLE,
-    "fillcolor": tint(PURPLE),
-    "margin": "0.04,0.01",
-    "height": "0.26",
-    "width": "0.3",
-}
+LIMIT = 1_000  # nodes that are drawn one by one; nobody reads more, and the layout would take minutes
 
 
-def graph(output: Tensor | Program, *more_outputs: Tensor, digits: int = 6, gradients: bool = True, show: Show | None = None) -> Drawing:
+def graph(
+    output: Tensor | Program,
+    *more_outputs: Tensor,
+    digits: int = 6,
+    gradients: bool = True,
+    model: Module | None = None,
+    depth: int | None = None,
+    wrt: str | Tensor | None = None,
+    backward: bool = False,
+    show: Show | None = None,
+) -> Drawing:
     """Draw the computation graph behind one or more tensors, from the leaves above to the output below.
 
-    ``output``: a tensor with a graph, or a ``Program``. ``digits``: significant digits of values and gradients.
-    ``gradients``: write d(output)/d(tensor) into each tensor, where the (first) output is a scalar. Small arrays
-    are written element by element; of a large one its shape, minimum, maximum and mean. A graph of more than
-    1,000 tensors is drawn as a summary, whose caption says so. ``show``: which numbers are written, for pictures in
-    steps. Raises ``GraphError`` where nothing was recorded.
+    Small arrays are written element by element; of a large one its shape, minimum, maximum and mean. What a module
+    computes stands in a frame of its own.
+
+    ``output``: a tensor with a graph, such as a loss or a gradient that can be differentiated again, or a ``Program``.
+    ``digits``: significant digits of values and gradients. ``gradients``: write d(output)/d(tensor) into each tensor,
+    where the (first) output is a scalar. ``model``: whose modules the frames are; without it they are read off the
+    parameters' names, such as "0.weight", where these were not renamed. ``depth``: draw modules that lie so deep as
+    one box each; 1 draws layers only. ``wrt``: only the paths that lead from this tensor to the output, with what else
+    their operations read. ``backward``: draw the backward pass too, operation by operation. ``show``: which numbers
+    are written, for pictures in steps.
+
+    A graph of more than 1,000 nodes is drawn as a summary, whose caption says so. Raises ``GraphError`` where nothing
+    was recorded, or nothing leads from ``wrt`` to the output.
 
     >>> import numpy as np
     >>> import tinygrad_bp as tg
@@ -75,33 +58,167 @@ def graph(output: Tensor | Program, *more_outputs: Tensor, digits: int = 6, grad
     """
     if isinstance(output, Program) and more_outputs:
         raise TypeError("give either a Program or tensors: Program.of(a, b) has several outputs of its own")
+    if depth is not None and depth < 1:
+        raise ValueError(f"depth counts the modules around an operation, from 1; got {depth}")
     program = output if isinstance(output, Program) else Program.of(output, *more_outputs)
-    if len(program) > LIMIT:
+    known = {p.serial for p in model.parameters()} if model is not None else set()
+    if known and not known & program.serials.keys():
+        raise GraphError("none of the model's parameters is in the graph: give the model that computed the output")
+    modules = Modules(program, model)
+    if backward:
+        return _Graph(*both_sweeps(program), digits, {}, None, show).draw()
+    groups = modules.collapse(depth) if depth is not None else {}
+    if len(program) - len(groups) + len({id(group) for group in groups.values()}) > LIMIT:
         return _summarised(program)
     found = program.gradients if gradients and program.output.value.size == 1 else {}
     found = {place: g for place, g in found.items() if program.lines[place].tracked}
-    return _one_by_one(program, found, digits, show)
+    return _Graph(program, len(program), digits, found, modules, show, groups, wrt).draw()
 
 
-def _one_by_one(program: Program, gradients: Mapping[int, Any], digits: int, show: Show | None) -> Drawing:
-    canvas = _canvas(_legend(program, bool(gradients)), show)
-    nodes: dict[int, str] = {}  # line -> node
-    for line in program:
-        tooltip = formula(program, line)
+class _Graph:
+    """One graph on its way to the page. ``forward``: how many of the lines are the forward pass."""
+
+    def __init__(
+        self,
+        program: Program,
+        forward: int,
+        digits: int,
+        gradients: Mapping[int, Any],
+        modules: Modules | None,
+        show: Show | None,
+        groups: Mapping[int, Group] | None = None,
+        wrt: str | Tensor | None = None,
+    ) -> None:
+        self.program, self.forward, self.digits, self.gradients, self.modules = program, forward, digits, gradients, modules
+        self.groups = groups or {}
+        self.kept, self.aside = (set(range(len(program))), set[int]()) if wrt is None else _paths(program, wrt)
+        self.canvas = _canvas(legend(self.kinds(), program.names[program.output.index] if gradients else ""), show)
+        self.nodes: dict[int, str] = {}  # line -> node
+        self.boxes: dict[int, str] = {}  # id of a group -> node
+        self.frames: dict[Path, Any] = {}
+        self.drawn: set[tuple[str, str]] = set()  # edges to boxes, each of which is drawn once
+        self.later: list[tuple[Any, ...]] = []
+
+    def draw(self) -> Drawing:
+        for line in self.program:
+            if line.index not in self.kept:
+                continue
+            if line.index in self.groups:
+                self.module(line)
+            else:
+                self.line(line)
+        for path in sorted(self.frames, key=len, reverse=True):  # the innermost first
+            (self.frames[path[:-1]] if len(path) > 1 else self.canvas.digraph).subgraph(self.frames[path])
+        for edge in self.later:
+            self.canvas.edge(*edge)
+        return self.canvas.drawing(f"Computation graph of {self.program.names[self.program.output.index]}, {len(self.program)} tensors")
+
+    def kinds(self) -> list[str]:
+        """The kinds of node that are drawn."""
+        drawn = [line for line in self.program if line.index in self.kept and line.index not in self.groups]
+        special = ["module"] * bool(self.groups) + ["aside"] * bool(self.aside)
+        return [*(self.kind(line) for line in drawn if line.index not in self.aside), *special]
+
+    def kind(self, line: Line) -> str:
+        return "backward" if line.index >= self.forward and not line.constant else kind_of(self.program, line)
+
+    def line(self, line: Line) -> None:
+        """A tensor, and above it the operation that it is the result of."""
+        tooltip, within = formula(self.program, line), self.frame(self.modules.paths[line.index] if self.modules else ())
+        if line.index in self.aside:
+            label = stack(Run(self.program.names[line.index], colour=GREY))
+            self.nodes[line.index] = self.canvas.node(label, KINDS["aside"], f"tensor-{line.index}", tooltip, within)
+            return
+        operation = ""
         if line.rule is not None:
-            operation = canvas.node(_operation_label(line), OPERATION, id=f"operation-{line.index}", tooltip=tooltip)
+            operation = self.canvas.node(operation_label(line), OPERATION, f"operation-{line.index}", tooltip, within)
             for position, place in enumerate(line.operands):
-                canvas.edge(nodes[place], operation, _role(line, position), _pull(program.lines[place]))
-        what = _tensor_label(program, line, gradients.get(line.index), digits)
-        nodes[line.index] = canvas.node(what, KINDS[kind_of(program, line)], id=f"tensor-{line.index}", tooltip=tooltip)
-        if line.rule is not None:
-            canvas.edge(operation, nodes[line.index], style={"weight": "9"})
-    return canvas.drawing(f"Computation graph of {program.names[program.output.index]}, {len(program)} tensors")
+                aside = {"style": "dashed"} if place in self.aside else {}
+                self.edge(place, operation, role(line, position), aside)
+        what = tensor_label(self.program, line, self.gradients.get(line.index), self.digits)
+        self.nodes[line.index] = self.canvas.node(what, KINDS[self.kind(line)], f"tensor-{line.index}", tooltip, within)
+        if operation:
+            self.later.append((operation, self.nodes[line.index], None, {"weight": "9"}))
+
+    def edge(self, place: int, head: str, label: Label | None, style: Mapping[str, str]) -> None:
+        """From a line, or the box that it is in. Results pull harder than leaves, so that the main computation runs straight down."""
+        pull = {} if self.program.lines[place].rule is None else {"weight": "9"}
+        self.later.append((self.nodes[place], head, label, pull | dict(style)))
+
+    def frame(self, path: Path) -> Any:
+        """The frame of a module, and of those around it."""
+        for k in range(1, len(path) + 1):
+            if path[:k] not in self.frames:
+                title = lines(coloured(self.title(path[:k]), GREY), size=9.0).markup()
+                style = {
+                    "label": title,
+                    "labelloc": "t",
+                    "labeljust": "l",
+                    "style": "rounded,dashed",
+                    "color": GREY,
+                    "id": f"module-{len(self.frames)}",
+                }
+                self.frames[path[:k]] = self.canvas.frame(style)
+        return self.frames.get(path)
+
+    def title(self, path: Path) -> str:
+        kind = self.modules.types.get(path, "") if self.modules else ""
+        return ".".join(path) + (f": {kind}" if kind else "")
+
+    def module(self, line: Line) -> None:
+        """A module as one box, when the first of its lines comes, and what it reads from outside."""
+        group = self.groups[line.index]
+        if id(group) not in self.boxes:
+            within = self.frame(group.path[:-1])
+            name = f"group-{min(group.lines)}"
+            self.boxes[id(group)] = self.canvas.node(self.module_label(group), MODULE, name, self.title(group.path), within)
+        box = self.nodes[line.index] = self.boxes[id(group)]
+        for place in line.operands:
+            given = self.is_learned(place) or self.program.lines[place].constant
+            if not (given and place in self.groups) and (self.nodes[place], box) not in self.drawn and self.nodes[place] != box:
+                self.drawn.add((self.nodes[place], box))
+                self.edge(place, box, None, {})
+
+    def module_label(self, group: Group) -> Label:
+        """Its name, what it learns, which operations it does and what comes out."""
+        members = [self.program.lines[i] for i in sorted(group.lines)]
+        learned = [line for line in members if line.rule is None and line.tracked]
+        operations = Counter(line.rule.name for line in members if line.rule is not None and not self.is_learned(line.index))
+        rows = [bold(self.title(group.path)), Run(_words(operations))]
+        if learned:
+            rows.append(Run(", ".join(f"{self.program.names[line.index].rpartition('.')[2]} {line.shape}" for line in learned)))
+        result = [line for line in members if line.rule is not None][-1]
+        rows.append(Run(f"result {result.shape or format_number(result.value, self.digits)}"))
+        if result.index in self.gradients:
+            low, high = (format_number(f(self.gradients[result.index]), 3) for f in (np.min, np.max))
+            rows.append(Run(f"gradient {low} to {high}", colour=BLUE, number=Number(result.index, gradient=True)))
+        return stack(*rows)
+
+    def is_learned(self, place: int) -> bool:
+        return self.modules is not None and self.modules.learned[place]
 
 
-def _pull(operand: Line) -> dict[str, str]:
-    """Results pull harder than leaves, so that the main computation runs straight down."""
-    return {} if operand.rule is None else {"weight": "9"}
+def _words(operations: Counter[str]) -> str:
+    """sigmoid, 2 x add."""
+    return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in operations.items())
+
+
+def _paths(program: Program, wrt: str | Tensor) -> tuple[set[int], set[int]]:
+    """The lines on the paths from a tensor to the outputs and what their operations read, and of these the latter."""
+    start, _ = program.locate(wrt)
+    above = {start}
+    for line in program:
+        if above.intersection(line.operands):
+            above.add(line.index)
+    reaching = set(program.outputs)
+    for line in reversed(program.lines):
+        if line.index in reaching:
+            reaching.update(line.operands)
+    on_path = above & reaching
+    if not on_path.intersection(program.outputs):
+        raise GraphError(f"no path leads from {program.names[start]} to {program.names[program.output.index]}")
+    beside = {i for place in on_path - {start} for i in program.lines[place].operands} - on_path
+    return on_path | beside, beside
 
 
 def _canvas(caption: str, show: Show | None = None) -> Canvas:
@@ -109,112 +226,22 @@ def _canvas(caption: str, show: Show | None = None) -> Canvas:
     return Canvas(caption, layout, {"fontsize": "10", "margin": "0.04,0.02", "height": "0.2", "width": "0.2"}, {"fontsize": "8"}, show)
 
 
-def kind_of(program: Program, line: Line) -> str:
-    if line.index in program.outputs:
-        return "output"
-    if line.rule is not None:
-        return "result"
-    return "constant" if line.constant else "parameter" if line.tracked else "input"
-
-
-def _operation_label(line: Line) -> Label:
-    """The sign of an operator, or the function's name, and its options."""
-    assert line.rule is not None
-    sign = INFIX[line.rule.function][0] if line.rule.function in INFIX else line.rule.name
-    options = ", ".join(f"{k}={_short(v)}" for k, v in (line.params or {}).items() if v is not None and v is not False)
-    return lines(Run(sign), *([Run(options, size=8.0)] if options else []), size=10.0)
-
-
-def _short(value: Any, limit: int = 40) -> str:
-    text = str(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def _role(line: Line, position: int) -> Label | None:
-    """What an operand is to its operation, where exchanging two of them would change the result."""
-    assert line.rule is not None
-    if len(line.operands) < 2 or line.rule.function in COMMUTATIVE:
-        return None
-    role = ("left", "right")[position] if line.rule.function in INFIX else line.rule.arguments[position]
-    return lines(Run(f"  {role}"), size=8.0)  # the blanks keep it off the line
-
-
-def _tensor_label(program: Program, line: Line, gradient: Any, digits: int) -> Label:
-    """Name and shape, then the value, then the gradient, each in rows."""
-    if line.constant and not line.shape:
-        return lines(Run(format_number(line.value, digits)), size=10.0)
-    name = "array" if line.constant else program.names[line.index]
-    shape = (coloured(f" {line.shape}", GREY),) if line.shape else ()
-    rows: list[list[Cell]] = [[(bold(name), *shape)], *_rows(line.value, digits, Number(line.index), _own_names(line))]
-    if gradient is not None:
-        rows += [[(coloured("gradient"),)], *_rows(gradient, digits, Number(line.index, gradient=True))]
-    return table(rows)
-
-
-def _own_names(line: Line) -> list[str]:
-    """The names that the elements were given; numbered ones would repeat what the row and column say."""
-    return (
-        [f"{name} = " for name in element_names(line.name, line.shape)]
-        if isinstance(line.name, Name) and line.name.elements
-        else [""] * line.value.size
-    )
-
-
-def _rows(value: Any, digits: int, number: Number, names: list[str] | None = None) -> list[list[Cell]]:
-    """The elements, of which each is a number of its own, or of a large array its summary."""
-    colour = GRADIENT if number.gradient else ""
-    if not is_small(value):
-        return [[(Run(text, colour=colour, number=number),)] for text in summary(value, digits)]
-    names, shape = names or [""] * np.size(value), np.shape(value)
-    cells: list[Cell] = [
-        (Run(f"{name}{format_number(x, digits)}", colour=colour, number=replace(number, index=index)),)
-        for name, index, x in zip(names, np.ndindex(shape), np.ravel(value), strict=True)
-    ]
-    width = shape[-1] if shape else 1
-    return [cells[i : i + width] for i in range(0, len(cells), width)]
-
-
-def _legend(program: Program, gradients: bool) -> str:
-    """The kinds of node that occur, each in its own colour and border, and whose gradient is written."""
-    present = {kind_of(program, line) for line in program}
-    cells = "".join(_swatch(kind) for kind in KINDS if kind in present)
-    keys = f'<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="6" CELLPADDING="3"><TR>{cells}</TR></TABLE>'
-    note = f"<TR><TD>{escape(f'gradient: d({program.names[program.output.index]}) / d(tensor)')}</TD></TR>" if gradients else ""
-    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0"><TR><TD>{keys}</TD></TR>{note}</TABLE>>'
-
-
-def _swatch(kind: str) -> str:
-    border = {"input": 'STYLE="ROUNDED"', "constant": 'STYLE="DASHED"', "parameter": 'BORDER="2"', "output": 'BORDER="2"'}.get(kind, "")
-    style, width = KINDS[kind], 10 * measure(kind)
-    return (
-        f'<TD BGCOLOR="{style["fillcolor"]}" COLOR="{style["color"]}" WIDTH="{width:.0f}" {border}><FONT COLOR="#000000">{kind}</FONT></TD>'
-    )
-
-
-def formula(program: Program, line: Line) -> str:
-    """How a line is computed, as a tooltip says it."""
-    name = "constant" if line.constant else program.names[line.index]
-    if line.rule is None:
-        return name
-    operands = [symbol("array" if program.lines[i].constant and program.lines[i].shape else program.names[i]) for i in line.operands]
-    return f"{name} = {_short(Expression(line.rule.function, tuple(operands), options=line.params or {}), 200)}"
-
-
 def _summarised(program: Program) -> Drawing:
     """Leaves, operations and output in one box each: how many of which kind."""
     kinds = Counter(kind_of(program, line) for line in program)
     operations = Counter(line.rule.name for line in program if line.rule is not None)
-    canvas = _canvas(lines(Run(f"The graph has {len(program)} tensors; more than {LIMIT} are not drawn one by one.")).markup())
+    why = f"The graph has {len(program)} tensors; more than {LIMIT} are not drawn one by one."
+    canvas = _canvas(lines(Run(why)).markup())
     leaves = [
-        canvas.node(lines(Run(f"{kinds[kind]} {kind}{'s' * (kinds[kind] > 1)}"), size=10.0), KINDS[kind])
+        canvas.node(stack(Run(f"{kinds[kind]} {kind}{'s' * (kinds[kind] > 1)}")), KINDS[kind])
         for kind in ("input", "parameter", "constant")
         if kinds[kind]
     ]
     rows = [Run(f"{count} x {name}") for name, count in operations.most_common()]
-    middle = canvas.node(lines(bold(f"{sum(operations.values())} operations"), *rows, size=10.0), OPERATION | {"shape": "box"})
+    middle = canvas.node(stack(bold(f"{sum(operations.values())} operations"), *rows), OPERATION | {"shape": "box"})
     for leaf in leaves:
         canvas.edge(leaf, middle)
     for place in program.outputs:
-        what = _tensor_label(program, program.lines[place], None, 6)
+        what = tensor_label(program, program.lines[place], None, 6)
         canvas.edge(middle, canvas.node(what, KINDS["output"], id=f"tensor-{place}"))
     return canvas.drawing(f"Summary of a computation graph of {len(program)} tensors")

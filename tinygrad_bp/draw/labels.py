@@ -156,6 +156,11 @@ def lines(*runs: Run, size: float = 9.0) -> Label:
     return Label(tuple(((run,),) for run in runs), size)
 
 
+def stack(*runs: Run, size: float = 10.0) -> Label:
+    """The same for a node whose size the layout program chooses: it gets the room that we measure, not its own."""
+    return Label(tuple(((run,),) for run in runs), size, 'CELLPADDING="0"')
+
+
 def table(rows: Iterable[Sequence[Cell]], size: float = 10.0, attributes: str = PADDED) -> Label:
     """A label of rows of cells; a row that is shorter than the longest is one cell across."""
     return Label(tuple(map(tuple, rows)), size, attributes)

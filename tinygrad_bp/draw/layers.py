@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_bp import functions
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.program import Line, Program
+from tinygrad_bp.rule import Rule
 
 NOT_ACTIVATIONS = (np.negative, np.positive, np.square)  # pointwise, but part of a loss rather than of a neuron
 JOINT_ACTIVATIONS = (functions.softmax, functions.log_softmax)  # not pointwise: each output depends on all sums of the layer
@@ -125,14 +126,17 @@ def _bias(program: Program, product: Line, users: dict[int, list[Line]]) -> tupl
     return None, product
 
 
+def is_activation(rule: Rule) -> bool:
+    """Whether a rule's function may be what neurons apply to their sums."""
+    return rule.function in JOINT_ACTIVATIONS or (rule.kind == "pointwise" and rule.function not in NOT_ACTIVATIONS)
+
+
 def _activation(program: Program, net: Line, users: dict[int, list[Line]]) -> int:
     """The line of the function that the neurons apply to their sums."""
     for user in users.get(net.index, []):
         if user.rule is None:
             continue
-        if user.rule.function in JOINT_ACTIVATIONS and user.shape == net.shape:
-            return user.index
-        if user.rule.kind == "pointwise" and user.rule.function not in NOT_ACTIVATIONS:
+        if is_activation(user.rule):
             unary = len(user.operands) == 1 or (
                 user.rule.function is np.maximum and all(i == net.index or program.lines[i].constant for i in user.operands)
             )

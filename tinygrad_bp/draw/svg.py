@@ -16,7 +16,8 @@ TITLE = re.compile(r"<title>[^<]*</title>\s*")
 
 # On a dark page boxes turn dark and their text light; what stands outside of boxes is grey, and readable on both.
 DARK = {"#FFFFFF": "#1F2328"} | {
-    tint(c): d for c, d in ((SKY, "#15384D"), (ORANGE, "#4D3600"), (GREEN, "#0B4433"), (PURPLE, "#4A2A3C"), (NEW, "#54290A"))
+    tint(c): d
+    for c, d in ((SKY, "#15384D"), (ORANGE, "#4D3600"), (GREEN, "#0B4433"), (PURPLE, "#4A2A3C"), (NEW, "#54290A"), (BLUE, "#0B2E4A"))
 }
 DARK_TEXT = {"#000000": "#F0F0F0", BLUE: "#79C0FF", NEW: "#FF9E64", GREY: "#9A9A9A"}
 
