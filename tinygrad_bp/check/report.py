@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -106,13 +106,17 @@ class Report:
     def diagnosis(self) -> Diagnosis:
         """Which mistake the claims that differ were derived with; those with too few digits to tell are left out."""
         from tinygrad_bp.check.diagnosis import Diagnosis, diagnose
+        from tinygrad_bp.check.slips import slips
 
         told = [row for row in self.rows if row.verdict in ("agrees", "differs", "shape")]
         known = {row.target: row for row in told if row.target is not None}
         if self.program is None or not known:
-            return Diagnosis(tuple(row.name for row in told if not row.ok))
+            wrong = [row for row in told if not row.ok]
+            return Diagnosis(tuple(row.name for row in wrong), slips(wrong))
         claims, tolerances = {n: row.claim for n, row in known.items()}, {n: row.tolerance for n, row in known.items()}
-        return diagnose(self.program, claims, tolerances, self.lr, self.previous)
+        found = diagnose(self.program, claims, tolerances, self.lr, self.previous)
+        slipped = () if found else slips([row for row in known.values() if not row.ok])
+        return replace(found, candidates=slipped, note="") if slipped else found
 
     @property
     def ok(self) -> bool:

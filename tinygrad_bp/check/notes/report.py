@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -90,12 +90,12 @@ class Found:
 
     @cached_property
     def diagnosis(self) -> Diagnosis | None:
-        """Why a claim with a mark is wrong; ``None`` without a mark, or where it is not about a derivative."""
-        if not self.said or not explicable(self):
+        """Why a claim with a mark is wrong; ``None`` without a mark, or where nothing can be said of it."""
+        if not self.said or self.row is None:
             return None
         with np.errstate(all="ignore"):
-            found = [report.diagnosis for report in self.reports]
-        return next(filter(None, found), found[-1])
+            found = [report.diagnosis for report in self.reports] if explicable(self) else []
+        return next(filter(None, found), None) or slipped(self) or (found[-1] if found else None)
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,13 @@ class Note:
 def wrong(entry: Entry) -> list[Found]:
     """Claims about gradients and new weights that differ, and have no mark of their own: what a diagnosis can explain."""
     return [f for f in entry.found if explicable(f) and not f.said]
+
+
+def slipped(found: Found) -> Diagnosis | None:
+    """What happened to the digits of a number, if that explains why it is wrong."""
+    if found.row is None or found.row.verdict != "differs":
+        return None
+    return Report((replace(found.row, target=None),)).diagnosis or None
 
 
 def explicable(found: Found) -> bool:
@@ -213,6 +220,8 @@ class NotesReport:
             diagnosis = note.diagnoses.get(i) if i is not None else None
             if found.said and len(told) < MARKED:
                 diagnosis = found.diagnosis
+            elif not diagnosis:
+                diagnosis = slipped(found) or diagnosis
             for text in explained(diagnosis) if diagnosis is not None and id(diagnosis) not in told else ():
                 yield from wrapped(show(text), "       > ")
             told.add(id(diagnosis))
