@@ -104,6 +104,11 @@ def _undone(written: str) -> Iterator[tuple[str, str, str, int]]:
         yield "last digit", "The last digit is off", str(Decimal(written) + one), 3
     for k in (1, -1, 2, -2, 3, -3):
         yield "decimal point", "The decimal point is in another place", f"{Decimal(written).scaleb(k):f}", 3
+    yield from ((name, says, sign + meant, needed) for name, says, meant, needed in _rewritten(digits))
+
+
+def _rewritten(digits: str) -> Iterator[tuple[str, str, str, int]]:
+    """The same for slips in single digits, of a number without its sign."""
     first = len(digits) - len(digits.lstrip("0."))
     places = [i for i in range(first, len(digits)) if digits[i].isdigit()]
     for i, j in itertools.pairwise(places):
@@ -111,16 +116,16 @@ def _undone(written: str) -> Iterator[tuple[str, str, str, int]]:
             swapped = [*digits]
             swapped[i], swapped[j] = digits[j], digits[i]
             a, b = digits[i] + digits[j], digits[j] + digits[i]
-            yield "digits exchanged", f"Two digits are exchanged, {a} for {b}", sign + "".join(swapped), TELLING
+            yield "digits exchanged", f"Two digits are exchanged, {a} for {b}", "".join(swapped), TELLING
     for i in places:
         for d in "0123456789":
             if d != digits[i]:
-                yield "digit wrong", f"A digit is wrong, {digits[i]} for {d}", sign + digits[:i] + d + digits[i + 1 :], TELLING + 1
+                yield "digit wrong", f"A digit is wrong, {digits[i]} for {d}", digits[:i] + d + digits[i + 1 :], TELLING + 1
     for i in places[:-1]:  # digits that follow have to bear it out
         for d in "0123456789":
-            yield "digit left out", "A digit is left out", sign + digits[:i] + d + digits[i:], TELLING
+            yield "digit left out", "A digit is left out", digits[:i] + d + digits[i:], TELLING
     for i in places[:-2]:
-        yield "digit too many", "A digit is too many", sign + digits[:i] + digits[i + 1 :], TELLING + 1
+        yield "digit too many", "A digit is too many", digits[:i] + digits[i + 1 :], TELLING + 1
 
 
 def _digits(text: str) -> int:
