@@ -150,13 +150,12 @@ class Program:
 
     def locate(self, of: str | Tensor) -> tuple[int, tuple[int, ...] | None]:
         """(line, None) for a tensor or its name, (line, index) for the name of an element."""
-        if isinstance(of, Tensor) or of in self.places or of not in self.elements:
+        if isinstance(of, Tensor) or of in self.places:
             return self.place(of), None
-        if len(self.elements[of]) > 1:
-            raise NameLookupError(
-                f"{len(self.elements[of])} tensors have an element named {of!r}. Give them different names, with t.named(...)"
-            )
-        return self.elements[of][0]
+        found = [(line.index, index) for line in self.lines for index in _element(line, of)]
+        if len(found) > 1:
+            raise NameLookupError(f"{len(found)} tensors have an element named {of!r}. Give them different names, with t.named(...)")
+        return found[0] if found else (self.place(of), None)
 
     def value(self, name: str) -> Array:
         """The value of a tensor or of an element, by name."""
@@ -256,7 +255,8 @@ class Program:
         """d(line)/d(named line), for each named line that it is computed from directly."""
         values = list(self.symbols)
         values[place] = self.symbols[place]
-        found = self.reverse(values, {place: expression.number(1)}, stop=self.named)
+        ones = expression.apply(np.broadcast_to, 1, shape=self.lines[place].shape)
+        found = self.reverse(values, {place: ones}, stop=self.named)
         return {i: found[i] for i in sorted(found) if i in self.named and i != place}
 
     # -- as single numbers ---------------------------------------------------------------------------------------
@@ -346,6 +346,10 @@ class _Cell:
     def __init__(self, tensor: Any) -> None:
         self.tensor = tensor
 
+    def sum(self, axis: Any = None, keepdims: bool = False) -> _Cell:
+        """Of an array without axes, which NumPy hands out as the one thing in it."""
+        return self
+
 
 def _cell_operator(function: Any, reflected: bool = False) -> Any:
     def operate(self: _Cell, other: Any) -> _Cell:
@@ -369,6 +373,13 @@ def _cells(values: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any
 
 def _with_elements(shown: str, name: str | None) -> str:
     return f"{shown} ({', '.join(name.elements)})" if isinstance(name, Name) and name.elements else shown
+
+
+def _element(line: Line, of: str) -> Iterator[tuple[int, ...]]:
+    """The places of the elements with this name; names of a million elements are not made where they cannot be it."""
+    if line.name is not None and line.shape and (of.startswith(line.name) or isinstance(line.name, Name)):
+        names = element_names(line.name, line.shape)
+        yield from (index for name, index in zip(names, np.ndindex(line.shape), strict=True) if name == of)
 
 
 def element_names(name: str | None, shape: tuple[int, ...]) -> list[str | None]:

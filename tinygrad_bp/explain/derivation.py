@@ -1,24 +1,32 @@
-"""The derivation of dE/dw: the paths from the loss to the weight, factor by factor, and the same grouped by deltas.
-
-Every formula is a rule run on symbols, every number is the one that the graph holds; nothing is stated here.
-"""
+"""``tg.explain``: which of the ways to write a derivation fits, and the Derivation that comes out."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from tinygrad_bp.errors import GraphError
-from tinygrad_bp.explain.document import Chain, Document, Heading, Sentence
-from tinygrad_bp.expression import Expression, number, partial, symbol
+from tinygrad_bp.errors import FileFormatError, GraphError, NameLookupError, ShapeError
+from tinygrad_bp.explain.document import Block, Document, Sentence
+from tinygrad_bp.explain.legible import legible
+from tinygrad_bp.explain.matrices import Layout, Matrices
+from tinygrad_bp.explain.notation import Notation, in_notation, renamed
+from tinygrad_bp.explain.structure import Structure
+from tinygrad_bp.explain.summary import summary
+from tinygrad_bp.explain.weights import Weight
+from tinygrad_bp.expression import format_number, partial
 from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
 
+Style = Literal["weights", "matrices", "operations", "summary"]
+STYLES = ("weights", "matrices", "operations", "summary")
 PATH_LIMIT = 8
+READABLE = 400  # operations, more than which nobody reads one by one
+
+PREAMBLE = "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n\\usepackage{amsmath}\n\\begin{document}\n\\raggedright\n\n"
 
 
 @dataclass(frozen=True)
@@ -29,18 +37,37 @@ class Derivation:
 
     @property
     def text(self) -> str:
-        """Plain ASCII text."""
+        """Plain ASCII text, not wider than 79 columns unless a name or a matrix is."""
         return self.document.text()
 
     @property
+    def unicode(self) -> str:
+        """The same in the signs of mathematics, for consoles that can write them."""
+        return self.document.text(unicode=True)
+
+    @property
     def markdown(self) -> str:
-        """Markdown with mathematics between dollar signs."""
+        """Markdown with mathematics between dollar signs, as GitHub, Jupyter and KaTeX read it."""
         return self.document.markdown()
 
     @property
     def latex(self) -> str:
         """LaTeX for a document that loads ``amsmath``."""
         return self.document.latex()
+
+    @property
+    def tex(self) -> str:
+        """A whole LaTeX document, which can be compiled as it is."""
+        return PREAMBLE + self.latex + "\n\\end{document}\n"
+
+    def save(self, path: str | Path) -> Path:
+        """Write a file, in UTF-8: text for ``.txt``, Markdown for ``.md``, a LaTeX document for ``.tex``."""
+        path = Path(path)
+        forms = {".txt": "text", ".md": "markdown", ".tex": "tex"}
+        if path.suffix not in forms:
+            raise FileFormatError(f"a derivation is saved as {', '.join(forms)}; got {path.name!r}")
+        path.write_text(getattr(self, forms[path.suffix]).rstrip("\n") + "\n", encoding="utf-8")
+        return path
 
     def __str__(self) -> str:
         return self.text
@@ -52,17 +79,40 @@ class Derivation:
 
 
 def explain(
-    output: Tensor | Program, wrt: str | Tensor, lr: float | None = None, digits: int = 9, max_paths: int = PATH_LIMIT
+    output: Tensor | Program,
+    wrt: str | Tensor | None = None,
+    lr: float | None = None,
+    digits: int = 9,
+    max_paths: int = PATH_LIMIT,
+    *,
+    style: Style | None = None,
+    layout: Layout | None = None,
+    notation: str | Notation | Mapping[str, str] | None = None,
+    forward: bool = False,
 ) -> Derivation:
     """The derivation of d(output)/d(wrt), with the numbers put in.
 
-    ``output``: a scalar tensor. ``wrt``: a tensor, or the name of a tensor or of an element of one (``"w5"``); an
-    array is explained element by element. ``lr``: also write the update w - lr * gradient. ``digits``: how many
-    significant digits are printed; the computation uses all of them. More paths than ``max_paths`` are counted
-    instead of listed.
+    ``output``: a scalar tensor. ``wrt``: a tensor, or the name of a tensor or of an element of one (``"w5"``); left
+    out, all leaves that require gradients. ``lr``: also write the update w - lr * gradient. ``digits``: how many
+    significant digits are printed; the computation uses all of them.
 
-    Raises ``GraphError`` if the output is not a scalar or does not depend on ``wrt``, ``ShapeError`` if the graph
-    is too large to be taken apart into single numbers.
+    ``style``: how it is written. Left out, a single number is derived as ``"weights"``, an array as ``"matrices"``,
+    and a graph of more than some hundred operations as ``"summary"``; what cannot be taken apart into single numbers is
+    explained in matrices, and says so.
+
+    - ``"weights"``: number by number, path by path, and grouped by deltas. More paths than ``max_paths`` are
+      counted instead of listed. ``forward``: begin with the forward pass.
+    - ``"matrices"``: with whole arrays, back through every layer, with shapes. ``layout``, ``"numerator"`` or
+      ``"denominator"``: also write the chain rule as a product of Jacobians in that layout.
+    - ``"operations"``: a line for each operation, with the rule that was used.
+    - ``"summary"``: a table of the layers.
+
+    ``notation``: ``"i-h-o"``, ``"x-h-y"`` or ``"layers"``, those of published derivations, or a dict of names to be
+    replaced, ``{"out_h": "h"}``; left out, the graph's own names. ``wrt`` is a name in that notation, or the tensor.
+
+    Raises ``GraphError`` if the output is not a scalar or does not depend on ``wrt``, ``NameLookupError`` for a name
+    that the graph does not have; with style ``"weights"`` also ``ShapeError`` if the graph is too large to be taken
+    apart into single numbers.
 
     >>> import tinygrad_bp as tg
     >>> x = tg.Tensor(3.0, requires_grad=True, name="x")
@@ -73,157 +123,86 @@ def explain(
             = 2 * 3
             = 6
     """
-    matrix = output if isinstance(output, Program) else Program.of(output)
-    if matrix.output.value.size != 1:
-        raise GraphError(f"the output has shape {matrix.output.shape}; a derivation starts from a scalar. Take .sum() or .mean()")
-    place, index = matrix.locate(wrt)
-    scalars, where = matrix.unrolled
-    indices = np.ndindex(matrix.lines[place].shape) if index is None else [index]
-    blocks = [block for i in indices for block in _Writer(scalars, where.get((place, i)), wrt, lr, max_paths).blocks()]
-    return Derivation(Document(tuple(blocks), digits))
+    if style is not None and style not in STYLES:
+        raise ValueError(f"style is one of {', '.join(map(repr, STYLES))}; got {style!r}")
+    if layout not in (None, "numerator", "denominator"):
+        raise ValueError(f"layout is 'numerator' or 'denominator'; got {layout!r}")
+    program = output if isinstance(output, Program) else Program.of(output)
+    if program.output.value.size != 1:
+        raise GraphError(f"the output has shape {program.output.shape}; a derivation starts from a scalar. Take .sum() or .mean()")
+    program = in_notation(program, notation)
+    request = _Request(program, wrt, lr, max_paths, layout, forward, digits)
+    return Derivation(Document(tuple(request.blocks(style)), digits))
 
 
-class _Writer:
-    """One derivation in the making."""
+@dataclass
+class _Request:
+    """What was asked for, before it is known how it can be answered."""
 
-    def __init__(self, program: Program, bottom: int | None, wrt: str | Tensor, lr: float | None, max_paths: int) -> None:
-        self.program, self.lr, self.max_paths = program, lr, max_paths
-        self.top = program.outputs[0]
-        if bottom is None or bottom not in program.gradients:
-            what = wrt.label() if isinstance(wrt, Tensor) else wrt
-            raise GraphError(f"{program.names[self.top]} does not depend on {what}, so that its derivative is zero")
-        self.bottom = bottom
-        self.values = {name: program.lines[i].value for name, i in program.places.items()}
-        self.partials = {i: program.partials(i) for i in self._route()}
+    program: Program
+    wrt: str | Tensor | None
+    lr: float | None
+    max_paths: int
+    layout: Layout | None
+    forward: bool
+    digits: int
 
-    def _route(self) -> list[int]:
-        """The named lines from the output down to the weight, newest first."""
-        partials: dict[int, dict[int, Expression]] = {}
-        pending, reaching = {self.top}, {self.bottom}
-        while pending:
-            place = max(pending)
-            pending.remove(place)
-            partials[place] = self.program.partials(place)
-            pending |= {i for i in partials[place] if i not in partials}
-        for place in sorted(partials):
-            if reaching & partials[place].keys():
-                reaching.add(place)
-        self.reaching = reaching
-        return sorted(reaching - {self.bottom}, reverse=True)
+    def blocks(self, style: Style | None) -> Iterator[Block]:
+        operations = sum(line.rule is not None for line in self.program.lines)
+        if style == "summary" or (style is None and operations > READABLE):
+            if self.wrt is not None:
+                self.program.locate(self.wrt)
+            return summary(self.program)
+        if style == "operations":
+            return self.in_matrices(every=True)
+        if style == "matrices" or (style is None and self.layout) or (style is None and not self.single()):
+            return self.in_matrices()
+        try:
+            return iter(list(self.in_weights(legible(self.program))))
+        except (ShapeError, GraphError) as error:
+            if style == "weights" or not (isinstance(error, ShapeError) or "taken apart" in str(error)):
+                raise
+            heading, *rest = self.in_matrices()
+            return iter([heading, Sentence.of(f"In matrices, because {error}."), *rest, *self.element(legible(self.program))])
 
-    def name(self, place: int) -> str:
-        return self.program.names[place]
+    def wanted(self) -> list[int]:
+        if self.wrt is not None:
+            return [self.program.locate(self.wrt)[0]]
+        return [line.index for line in self.program.lines if line.rule is None and line.tracked]
 
-    def steps(self, place: int) -> dict[int, Expression]:
-        """The factors from a named line to those below it that lead on to the weight."""
-        return {i: e for i, e in self.partials[place].items() if i in self.reaching}
+    def single(self) -> bool:
+        """Whether the question is about one number."""
+        if self.wrt is None:
+            return False
+        place, index = self.program.locate(self.wrt)
+        return index is not None or self.program.lines[place].value.size == 1
 
-    # -- what is written -----------------------------------------------------------------------------------------
+    def in_matrices(self, every: bool = False) -> Iterator[Block]:
+        arrays = frozenset(line.index for line in self.program.lines if line.rule is None and line.name is None)
+        return Matrices(legible(self.program, every), self.wanted(), self.layout, self.lr, arrays, every).blocks()
 
-    def blocks(self) -> Iterator[Heading | Sentence | Chain]:
-        top, bottom = self.name(self.top), self.name(self.bottom)
-        goal = partial(top, bottom)
-        yield Heading(goal)
-        count = self.count_paths()
-        if count > self.max_paths:
-            yield Sentence(
-                f"{count} paths lead from {top} to {bottom}. Reverse mode never lists them: it adds up, at each "
-                "quantity, what comes back from everything that uses it, as below."
-            )
-        else:
-            yield from self.along_paths(goal)
-        if self.deltas():
-            yield Sentence("The same, grouped by deltas:")
-            yield from self.grouped(goal)
-        if self.lr is not None:
-            new = symbol(f"{bottom}+")
-            eta = symbol("eta")
-            formula = symbol(bottom) - eta * goal
-            values = {**self.values, "eta": self.lr, goal.text(): self.gradient}
-            yield Sentence("The update:")
-            yield Chain(new, (formula,), values)
+    def element(self, program: Program) -> Iterator[Block]:
+        """The one number that was asked for, where its whole array has been derived."""
+        assert self.wrt is not None
+        place, index = program.locate(self.wrt)
+        if index is not None:
+            top = program.names[program.outputs[0]]
+            goal = partial(top, str(self.wrt))
+            whole = partial(top, program.names[place])
+            value = format_number(program.gradients[place][index], self.digits)
+            at = ", ".join(str(i + 1) for i in index)
+            yield Sentence.of(goal, f" is the element {at}, counted from 1, of ", whole, f": {value}.")
 
-    @property
-    def gradient(self) -> float:
-        return float(self.program.gradients[self.bottom])
-
-    def along_paths(self, goal: Expression) -> Iterator[Sentence | Chain]:
-        paths = list(self.paths())
-        products = [self.factors(path) for path in paths]
-        chains = [reduce(lambda a, b: a * b, [name for name, _ in factors]) for factors in products]
-        if len(paths) == 1 and len(products[0]) == 1:
-            yield Chain(goal, (products[0][0][1],), self.values)
-            return
-        if len(paths) == 1:
-            yield Chain(goal, (chains[0],))
-        else:
-            yield Sentence(f"{self.name(self.bottom)} reaches {self.name(self.top)} along {len(paths)} paths, which add up:")
-        numbers: dict[str, float] = {}
-        for path, factors, chain in zip(paths, products, chains, strict=True):
-            known = set(numbers)
-            if len(paths) > 1:
-                yield Sentence("through " + ", ".join(self.name(i) for i in path[1:-1]) + ":")
-                yield Chain(None, (chain,))
-            for name, formula in factors:
-                numbers[name.text()] = float(formula.evaluate(self.values))
-                if name.text() not in known:
-                    yield Chain(name, (formula,), self.values)
-            if len(paths) > 1:
-                yield Chain(None, (chain,), numbers, only_numbers=True)
-        if len(paths) == 1:
-            yield Chain(goal, (chains[0],), numbers, only_numbers=True)
-        else:
-            terms = [symbol(f"path {k + 1}") for k in range(len(paths))]
-            sums = {term.name: float(chain.evaluate(numbers)) for term, chain in zip(terms, chains, strict=True)}
-            yield Sentence("and together:")
-            yield Chain(goal, (reduce(lambda a, b: Expression(np.add, (a, b)), terms),), sums, only_numbers=True)
-
-    def grouped(self, goal: Expression) -> Iterator[Chain]:
-        """Newest first: each delta from the deltas above it, and the gradient from the lowest."""
-        values, cotangents = dict(self.values), {self.top: number(1)}
-        deltas = self.deltas()
-        for place in sorted(self.reaching, reverse=True):
-            if place != self.top:
-                above = [(i, self.steps(i)[place]) for i in sorted(self.partials) if place in self.steps(i)]
-                cotangents[place] = reduce(lambda a, b: a + b, [cotangents[i] * e for i, e in above])
-            if place in deltas or place == self.bottom:
-                label = goal if place == self.bottom else symbol(deltas[place])
-                upper = () if place == self.bottom else (partial(self.name(self.top), self.name(place)),)
-                yield Chain(label, (*upper, cotangents[place]), dict(values))
-                if place != self.bottom:
-                    values[deltas[place]] = cotangents[place].evaluate(values)
-                    cotangents[place] = label
-
-    def deltas(self) -> dict[int, str]:
-        """The weighted inputs on the way, whose cotangents are the deltas: ``net_o1`` has ``delta_o1``."""
-        return {i: f"delta_{self.name(i)[4:]}" for i in self.reaching - {self.top, self.bottom} if self.name(i).startswith("net_")}
-
-    # -- paths ---------------------------------------------------------------------------------------------------
-
-    def count_paths(self) -> int:
-        counts = {self.bottom: 1}
-        for place in sorted(self.partials):
-            counts[place] = sum(counts[i] for i in self.steps(place))
-        return counts[self.top]
-
-    def paths(self) -> Iterator[list[int]]:
-        """Each way from the output down to the weight, as lines."""
-        stack = [[self.top]]
-        while stack:
-            path = stack.pop()
-            if path[-1] == self.bottom:
-                yield path
-            else:
-                stack += [[*path, i] for i in sorted(self.steps(path[-1]), reverse=True)]
-
-    def factors(self, path: list[int]) -> list[tuple[Expression, Expression]]:
-        """(name, formula) of each factor; a leading factor of 1, as dE_total/dE_o1, is left out as a person would."""
-        upper = path[0]
-        found: list[tuple[Expression, Expression]] = []
-        for k, (a, b) in enumerate(itertools.pairwise(path)):
-            formula = self.partials[a][b]
-            if formula.same(number(1)) and b != path[-1] and not found and k + 2 < len(path):
-                continue
-            found.append((partial(self.name(upper), self.name(b)), formula))
-            upper = b
-        return found
+    def in_weights(self, program: Program) -> Iterator[Block]:
+        if self.wrt is None:
+            raise NameLookupError("which number is to be derived? Give wrt, the name of a tensor or of an element, such as 'w5'")
+        place, index = program.locate(self.wrt)
+        scalars, where = program.unrolled
+        scalars = renamed(scalars, {scalars.outputs[0]: program.names[program.outputs[0]]})  # a sum of one term has the term's name
+        nets = frozenset(where[i, k] for i in Structure(program).nets for k in np.ndindex(program.lines[i].shape) if (i, k) in where)
+        order = {scalar: (i, int(np.ravel_multi_index(k, program.lines[i].shape)) if k else 0) for (i, k), scalar in where.items()}
+        for k in np.ndindex(program.lines[place].shape) if index is None else [index]:
+            if (place, k) not in where:
+                what = self.wrt.label() if isinstance(self.wrt, Tensor) else self.wrt
+                raise GraphError(f"{program.names[program.outputs[0]]} does not depend on {what}, so that its derivative is zero")
+            yield from Weight(scalars, where[place, k], nets, order, self.lr, self.max_paths, self.forward).blocks()
