@@ -71,8 +71,8 @@ def tables() -> str:
         chosen = [m for m in CATALOGUE if m.part in parts]
         lines += [row(m, known.get(m.name, "-")) for m in chosen] + [""]
     lines += ["## Factors", "", "With n samples and m outputs. In the example n = 1 and m = 2.", ""]
-    lines += ["| mistake | wrong formula | in words |", "| --- | --- | --- |"]
-    lines += [f"| {f.name} | {cell(f.wrong)} | {f.says.format(n='n', m='m', nm='nm')} |" for f in FACTORS]
+    lines += ["| mistake | wrong formula | in words | source |", "| --- | --- | --- | --- |"]
+    lines += [f"| {f.name} | {cell(f.wrong)} | {f.says.format(n='n', m='m', nm='nm')} | {f.source or '-'} |" for f in FACTORS]
     lines += ["", "## Numbers", "", "| mistake | formula | in the example | source |", "| --- | --- | --- | --- |"]
     lines += [row(m, known.get(m.name, "-")) for m in OTHERS]
     return "\n".join(lines) + "\n"

@@ -166,6 +166,7 @@ def _with_error(f: Callable[[Array, Array], Array]) -> Formula:
 
 
 DOC1, DOC2, DOC4 = "BP算法讲解", "反向传播—BP", "BP神经网络权重更新及推导"
+GITHUB = "https://github.com/"
 
 CATALOGUE: tuple[Mistake, ...] = (
     # -- the loss: at the output, and so in everything below --
@@ -177,34 +178,44 @@ CATALOGUE: tuple[Mistake, ...] = (
             {"loss": _with_error(lambda y, t: np.abs(y - t))}),
     # -- sigma' --
     Mistake("sigma' missing", "Sigma' is missing at {place}: {slope} was left out of d{E}/d{net}",
-            r"\frac{\partial E}{\partial a}", {"activation": lambda L, g, k: g}),
+            r"\frac{\partial E}{\partial a}", {"activation": lambda L, g, k: g},
+            source=f"{DOC1}, 2.4; {GITHUB}jiexunsee/Neural-Network-with-Python/issues/1"),
     Mistake("cross-entropy's delta with a squared error", "Cross-entropy's delta was taken, {out} - target; the loss is a "
-            "squared error, and {slope} belongs to d{E}/d{net}", "y - t", {"net": _entropy_delta}),
+            "squared error, and {slope} belongs to d{E}/d{net}", "y - t", {"net": _entropy_delta},
+            source=f"{DOC4}, the update of the hidden weights"),
     Mistake("squared error's delta with a cross-entropy", "The delta of a squared error was taken; with a cross-entropy "
-            "the slope p * (1 - p) cancels, and d{E}/d{net} is p - t", r"(p - t) \odot p \odot (1 - p)", {"net": _squared_delta}),
+            "the slope p * (1 - p) cancels, and d{E}/d{net} is p - t", r"(p - t) \odot p \odot (1 - p)", {"net": _squared_delta},
+            source=f"asked for in {GITHUB}rasbt/python-machine-learning-book-2nd-edition/issues/54"),
     Mistake("softmax elementwise", "Softmax was differentiated as if elementwise at {place}: each output depends on all sums",
             r"\frac{\partial E}{\partial a} \odot a \odot (1 - a)",
-            {"activation": lambda L, g, k: g * L.A * (1 - L.A) if _is(L, "softmax") else None}),
+            {"activation": lambda L, g, k: g * L.A * (1 - L.A) if _is(L, "softmax") else None},
+            source=f"{GITHUB}deeplearning4j/libnd4j/issues/440"),
     Mistake("sigma' at the activation", "Sigma' was taken at {out}, which already is the activation; it belongs at {net}",
-            r"\frac{\partial E}{\partial a} \odot \sigma'(a)", {"activation": lambda L, g, k: g * L.activation.slope.of_z(L.A)}),
+            r"\frac{\partial E}{\partial a} \odot \sigma'(a)", {"activation": lambda L, g, k: g * L.activation.slope.of_z(L.A)},
+            source=f"{GITHUB}davidrmiller/neural2d/issues/40"),
     Mistake("sigma' formula with the pre-activation", "The formula of sigma' in terms of {out} was given {net}",
-            r"\frac{\partial E}{\partial a} \odot z \odot (1 - z)", {"activation": lambda L, g, k: g * L.activation.slope.of_a(L.Z)}),
+            r"\frac{\partial E}{\partial a} \odot z \odot (1 - z)", {"activation": lambda L, g, k: g * L.activation.slope.of_a(L.Z)},
+            source=f"asked for in {GITHUB}lazyprogrammer/facial-expression-recognition/issues/2"),
     Mistake("sigma' of another function", "The derivative of {k} was taken at {place}; its activation is {f}",
-            r"\frac{\partial E}{\partial a} \odot (1 - a^2)", {"activation": _other_slope}, lambda L, lr: ("sigmoid", "tanh", "relu")),
+            r"\frac{\partial E}{\partial a} \odot (1 - a^2)", {"activation": _other_slope}, lambda L, lr: ("sigmoid", "tanh", "relu"),
+            source=f"{GITHUB}ttezel/nn/issues/8"),
     Mistake("activation for sigma'", "The activation {out} stands where its derivative belongs, at {place}",
             r"\frac{\partial E}{\partial a} \odot a", {"activation": lambda L, g, k: g * L.A}),
     Mistake("half of sigma'", "A factor of sigma' is missing at {place}: 1 - {out} alone stands for {slope}",
-            r"\frac{\partial E}{\partial a} \odot (1 - a)", {"activation": lambda L, g, k: g * (1 - L.A) if _is(L, "sigmoid") else None}),
+            r"\frac{\partial E}{\partial a} \odot (1 - a)", {"activation": lambda L, g, k: g * (1 - L.A) if _is(L, "sigmoid") else None},
+            source=f"{GITHUB}neuroph/neuroph/issues/37"),
     Mistake("sigma' twice", "Sigma' was multiplied twice at {place}",
             r"\frac{\partial E}{\partial a} \odot \sigma'(z)^2", {"activation": lambda L, g, k: g * _slope(L) ** 2}),
     Mistake("minus for times at sigma'", "Minus stands where times belongs: d{E}/d{out} - sigma'",
             r"\frac{\partial E}{\partial a} - \sigma'(z)", {"activation": lambda L, g, k: g - _slope(L)}),
     Mistake("relu mask from the wrong tensor", "The mask of relu was taken from {k}; it belongs to {net}",
             r"\frac{\partial E}{\partial a} \odot [g > 0]", {"activation": _mask},
-            lambda L, lr: ("the gradient itself", "the layer's input")),
+            lambda L, lr: ("the gradient itself", "the layer's input"),
+            source=f"{GITHUB}exacity/deeplearningbook-chinese/issues/127"),
     Mistake("inner product for Hadamard", "A sum stands at {place} where the product with sigma' is elementwise",
             r"\left(\frac{\partial E}{\partial a}\right)^T \sigma'(z)",
-            {"activation": lambda L, g, k: _wide(np.sum(g * _slope(L), axis=1, keepdims=True), g)}),
+            {"activation": lambda L, g, k: _wide(np.sum(g * _slope(L), axis=1, keepdims=True), g)},
+            source=f"{DOC4}, the update of the output weights"),
     # -- back through the weights --
     Mistake("weight gradients for delta times weight", "Gradients of the weights were added up, {gradients}, where "
             "delta times weight belongs: d{E}/d{first} is {paths}", r"\sum_k \frac{\partial E}{\partial w_{kj}}",
@@ -212,13 +223,15 @@ CATALOGUE: tuple[Mistake, ...] = (
     Mistake("output for weight", "The layer's output {x} stands where the weight belongs: d{E}/d{first} is {paths}", r"\sum_k \delta_k a_j",
             {"back": lambda L, g, k: np.sum(g, axis=1, keepdims=True) * L.X}),
     Mistake("weights not transposed", "The weights {W} were not transposed on the way back to {x}", r"W \delta",
-            {"back": lambda L, g, k: g @ L.W.T if L.W.shape[0] == L.W.shape[1] else None}),
+            {"back": lambda L, g, k: g @ L.W.T if L.W.shape[0] == L.W.shape[1] else None},
+            source=f"{DOC4}, the words on error terms"),
     Mistake("updated weights", "The weights {W} were updated before they carried the error back to {x} (learning rate {k[0]:g})",
             r"\left(W - \eta \frac{\partial E}{\partial W}\right)^T \delta",
             {"back": lambda L, g, k: g @ (L.W - k[0] * (g.T @ L.X if k[1] == "its own" else L.right))}, _rates,
-            source=f"the listing of {DOC4}; the results that {DOC2} quotes"),
+            source=f"the listing of {DOC4}; the results that {DOC2} quotes; {GITHUB}kim-marcel/basic_neural_network/issues/7"),
     Mistake("one path only", "Only one path was followed back to {x}, that through {neuron}; "
-            "d{E}/d{first} is {paths}", r"w_{kj} \delta_k", {"back": lambda L, g, k: g[:, [k]] @ L.W[[k]]}, _paths),
+            "d{E}/d{first} is {paths}", r"w_{kj} \delta_k", {"back": lambda L, g, k: g[:, [k]] @ L.W[[k]]}, _paths,
+            source=f"the listing of {DOC2}, a comment on the hidden weights"),
     Mistake("one path forgotten", "One path back to {x} was forgotten, that through {neuron}", r"\sum_{i \ne k} w_{ij} \delta_i",
             {"back": lambda L, g, k: g @ L.W - g[:, [k]] @ L.W[[k]] if len(L.W) > 2 else None}, _paths),
     Mistake("mean over paths", "The mean over the paths back to {x} was taken in place of their sum",
@@ -231,7 +244,8 @@ CATALOGUE: tuple[Mistake, ...] = (
             {"back": lambda L, g, k: _wide(np.sum(L.W, axis=0), L.X) - np.sum(g, axis=1, keepdims=True)},
             source=f"{DOC1}, (3-23)"),
     Mistake("weights exchanged", "Two weights of {W} changed places on the way back to {x}: {exchanged}", r"w_{kj} \leftrightarrow w_{jk}",
-            {"back": lambda L, g, k: g @ _exchanged(L.W, k)}, _exchanges),
+            {"back": lambda L, g, k: g @ _exchanged(L.W, k)}, _exchanges,
+            source=f"{DOC2}, the hidden error in general, read as row and column"),
     # -- the weights --
     Mistake("outer product transposed", "The outer product for d{E}/d{W} is transposed", r"x \, \delta^T",
             {"weights": lambda L, g, k: (g.T @ L.X).T}),
@@ -251,16 +265,19 @@ CATALOGUE: tuple[Mistake, ...] = (
             {"weights": lambda L, g, k: _unsummed(L, g[:, :, None] * L.X[:, None, :], k), "bias": _unsummed}, _samples),
     # -- the bias --
     Mistake("bias forgotten", "The bias was forgotten: d{E}/d{b} is not zero", "0",
-            {"bias": lambda L, g, k: np.zeros(L.bias_shape)}),
+            {"bias": lambda L, g, k: np.zeros(L.bias_shape)},
+            source=f"{DOC1}, 2.4; {DOC2}, step 2; {DOC4}"),
     Mistake("bias times input", "The gradient of the bias {b} was multiplied by {input}; a bias is a weight whose input is 1",
             r"\delta \, x", {"bias": _times_input}, lambda L, lr: ("the inputs", "its own output", *range(min(L.X.shape[1], MANY)))),
     Mistake("shared bias not summed", "The bias {b} is shared by the layer's neurons, so d{E}/d{b} is the sum of their deltas", r"\delta_k",
-            {"bias": _shared}, lambda L, lr: (None, *range(L.W.shape[0]))),
+            {"bias": _shared}, lambda L, lr: (None, *range(L.W.shape[0])),
+            source="the untitled document on a 2-2-1 network, its last words"),
     Mistake("shared bias averaged", "The bias {b} is shared: the mean of the deltas was taken in place of their sum",
             r"\frac{1}{m} \sum_k \delta_k",
             {"bias": lambda L, g, k: _to_bias(L, g) / g.shape[1] if not L.bias_shape and g.shape[1] > 1 else None}),
     Mistake("own bias summed over the layer", "Each neuron has a bias of its own in {b}; the deltas of all were added up",
-            r"\sum_k \delta_k", {"bias": lambda L, g, k: np.full(L.bias_shape, np.sum(g)) if L.bias_shape else None}),
+            r"\sum_k \delta_k", {"bias": lambda L, g, k: np.full(L.bias_shape, np.sum(g)) if L.bias_shape else None},
+            source=f"{DOC1}, (3-16) in (3-12)"),
 )  # fmt: skip
 
 
@@ -272,18 +289,24 @@ class Factor:
     value: Callable[[int, int], float]
     says: str
     wrong: str
+    source: str = ""
 
 
 FACTORS: tuple[Factor, ...] = (
-    Factor("sign flipped", lambda n, m: -1.0, "the sign is flipped", r"-\frac{\partial E}{\partial w}"),
+    Factor("sign flipped", lambda n, m: -1.0, "the sign is flipped", r"-\frac{\partial E}{\partial w}",
+           f"{DOC2}, step 2; {DOC1}, below (3-10)"),
     Factor("factor 2", lambda n, m: 2.0, "a factor of 2 is too many, as from a square whose 1/2 was forgotten",
-           r"2 \frac{\partial E}{\partial w}"),
+           r"2 \frac{\partial E}{\partial w}",
+           f"{DOC2}, step 2, and the document on a 2-2-1 network: the words for the loss"),
     Factor("factor 1/2", lambda n, m: 0.5, "a factor of 1/2 is too many, as from a square that was not differentiated",
-           r"\frac12 \frac{\partial E}{\partial w}"),
+           r"\frac12 \frac{\partial E}{\partial w}",
+           f"{GITHUB}Open-Deep-ML/DML-OpenProblem/issues/54"),
     Factor("factor 1/n", lambda n, m: 1 / n, "divided by the {n} samples once too often: a mean where the sum belongs",
-           r"\frac1n \frac{\partial E}{\partial w}"),
+           r"\frac1n \frac{\partial E}{\partial w}",
+           f"{GITHUB}d2l-ai/d2l-en/pull/1000"),
     Factor("factor n", lambda n, m: n, "the division by the {n} samples is missing: a sum where the mean belongs",
-           r"n \frac{\partial E}{\partial w}"),
+           r"n \frac{\partial E}{\partial w}",
+           f"{GITHUB}hunkim/DeepLearningZeroToAll/issues/173"),
     Factor("factor 1/m", lambda n, m: 1 / m, "divided by the {m} outputs once too often: a mean where the sum belongs",
            r"\frac1m \frac{\partial E}{\partial w}"),
     Factor("factor m", lambda n, m: m, "the division by the {m} outputs is missing: a sum where the mean belongs",
@@ -293,7 +316,8 @@ FACTORS: tuple[Factor, ...] = (
     Factor("factor nm", lambda n, m: n * m, "the division by all {nm} numbers is missing: a sum where the mean belongs",
            r"nm \frac{\partial E}{\partial w}"),
     Factor("loss of another name", lambda n, m: 2 / (n * m), "this is the derivative of the mean of squares, not of half their sum",
-           r"\frac{2}{nm} (y - t)"),
+           r"\frac{2}{nm} (y - t)",
+           f"{DOC1}, (3-6-1) beside (3-13)"),
     Factor("loss of another name", lambda n, m: n * m / 2, "this is the derivative of half the sum of squares, not of their mean",
            r"y - t"),
     Factor("loss of another name", lambda n, m: 2 / m, "this is the derivative of the mean of squares, not of the quadratic cost",
@@ -305,10 +329,13 @@ FACTORS: tuple[Factor, ...] = (
 OTHERS: tuple[Mistake, ...] = (
     Mistake("entries exchanged", "The numbers are right, but in other places: {exchanged}", r"\frac{\partial E}{\partial w_{ji}}"),
     Mistake("last digit", "The last digit that was written is off, from rounding on the way",
-            r"\frac{\partial E}{\partial w} \pm \epsilon"),
+            r"\frac{\partial E}{\partial w} \pm \epsilon",
+            source=f"{DOC1}, 2.4; {DOC2}, step 2"),
     Mistake("rounded values", "The values on the way were rounded to {k} decimals", r"\mathrm{round}(a)",
-            {"values": lambda L, g, k: None}),
-    Mistake("stale values", "Values of the previous step were used: {k}", r"w_{t-1}", {"values": lambda L, g, k: None}),
+            {"values": lambda L, g, k: None},
+            source=f"{DOC1}, 2.4"),
+    Mistake("stale values", "Values of the previous step were used: {k}", r"w_{t-1}", {"values": lambda L, g, k: None},
+            source=f"the listing of {DOC1}: the loss and outputs printed beside new weights"),
     Mistake("weight decay for momentum", "A multiple of the weight itself, {c:g} times, was added, which is weight decay; "
             "momentum adds a multiple of the previous change", r"\frac{\partial E}{\partial w} + \mu w",
             {"update": lambda L, g, k: None}, source=f"{DOC1}, its rule for momentum"),
