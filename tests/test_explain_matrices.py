@@ -62,7 +62,7 @@ def test_printed_formulas_read_back_have_autograds_value(steps: list[Step], shap
     matrices = Matrices(program, [program.place(t) for t in leaves])
     scope = Scope(program, matrices.values)
     for place, formula in matrices.derivatives.items():
-        if place in matrices.joints and "scatter" not in str(formula) and not re.search(r"\[.*array|\.\.\.|None", str(formula)):
+        if place in matrices.joints and "scatter" not in str(formula) and not re.search(r"\[\[|\.\.\.|None", str(formula)):
             read = parse(formula.text(), scope.known)
             got = evaluate(read.members[0], read, scope)
             np.testing.assert_allclose(
