@@ -6,12 +6,13 @@ import inspect
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_bp.anomaly import detect_anomaly
-from tinygrad_bp.compile import matrix
+from tinygrad_bp.compile import matrix, scalar
 from tinygrad_bp.compile.bound import LEAVES, defined
 from tinygrad_bp.compile.captured import Captured, Same, Test, is_plain, reading_mode
 from tinygrad_bp.compile.recording import identifier
@@ -34,6 +35,7 @@ def compiled(
     wrt: Iterable[Tensor] | None = None,
     optimizer: Optimizer | None = None,
     dialect: Dialect = "auto",
+    native: bool = False,
     copy: bool = True,
     on_change: Literal["record", "raise"] = "record",
 ) -> Compiled:
@@ -52,7 +54,8 @@ def compiled(
     ``on_change``: where a call does not fit what was recorded (other shapes or numbers, another branch), ``"record"``
     records it too and keeps the last few programs, ``"raise"`` raises ``CompileError``. ``copy=False`` returns the
     program's own arrays, which the next call overwrites. ``dialect``: ``"matrix"`` writes NumPy on whole arrays with
-    buffers made once, ``"scalar"`` single numbers for small networks, ``"auto"`` chooses.
+    buffers made once, ``"scalar"`` single numbers for small networks, ``"auto"`` chooses. ``native=True`` compiles a
+    scalar program to machine code, with numba.
 
     Raises ``CompileError`` for what no program can stand for: random numbers inside f, values taken out with
     ``.item()``, results whose shape depends on values.
@@ -64,13 +67,13 @@ def compiled(
     >>> print(value, gradient)
     9.0 [ 3. 12.]
     """
-    return Compiled(f, argnums, wrt, optimizer, dialect, copy, on_change)
+    return Compiled(f, argnums, wrt, optimizer, dialect, native, copy, on_change)
 
 
 class Compiled:
     """A function whose runs are written out as programs. ``source`` is the text of the one that ran last."""
 
-    def __init__(self, f: Any, argnums: Any, wrt: Any, optimizer: Any, dialect: Dialect, copy: bool, on_change: str) -> None:
+    def __init__(self, f: Any, argnums: Any, wrt: Any, optimizer: Any, dialect: Dialect, native: bool, copy: bool, on_change: str) -> None:
         if dialect not in ("auto", "matrix", "scalar"):
             raise ValueError(f'dialect is "auto", "matrix" or "scalar"; got {dialect!r}')
         if on_change not in ("record", "raise"):
@@ -80,7 +83,7 @@ class Compiled:
         if optimizer is not None:
             _ensure_formula(optimizer)
         self.f, self.argnums, self.optimizer = f, argnums, optimizer
-        self.dialect, self.copy, self.on_change = dialect, copy, on_change
+        self.dialect, self.native, self.copy, self.on_change = dialect, native, copy, on_change
         self.single = isinstance(wrt, Tensor)
         chosen = optimizer.params if optimizer is not None else [wrt] if isinstance(wrt, Tensor) else wrt
         self.tensors = None if chosen is None else list(chosen)
@@ -155,8 +158,8 @@ class Compiled:
 
     def dialect_of(self, call: _Arguments) -> Callable[[Task], Written]:
         if self.dialect == "scalar":
-            raise NotImplementedError("the scalar dialect is not written yet")
-        return matrix.write
+            return partial(scalar.write, native=self.native)
+        return matrix.write if self.dialect == "matrix" else partial(scalar.write_if_small, native=self.native)
 
     def use(self, key: Any, written: Written) -> None:
         """Put a program where the next call looks first."""
@@ -191,7 +194,15 @@ class Compiled:
         """
         if self.optimizer is None:
             raise TypeError("repeat() repeats a training step; give compile an optimizer")
-        return np.array([np.reshape(self(*args, **options), ()) for _ in range(n)])
+        losses: list[Any] = []
+        while len(losses) < n:
+            losses.append(np.reshape(self(*args, **options), ()))  # records, where no program fits
+            with self.lock:
+                call = _Arguments(self, args, options)
+                if self.latest is not None and self.latest.steps is not None:
+                    more = self.latest.steps(call.leaves, n - len(losses))
+                    losses.extend(() if more is None else more)
+        return np.array(losses)
 
     # -- looking at it -----------------------------------------------------------------------------------------------
 

@@ -10,144 +10,169 @@ import itertools
 import linecache
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from tinygrad_bp import functions
 from tinygrad_bp.changes import Changes
+from tinygrad_bp.compile import matrix
 from tinygrad_bp.compile.scalar_cells import CALLED
-from tinygrad_bp.compile.scalar_record import Change, Recording
+from tinygrad_bp.compile.scalar_record import Recording
 from tinygrad_bp.compile.scalar_text import source
-from tinygrad_bp.compile.task import Task, Written
-from tinygrad_bp.engine import pull
-from tinygrad_bp.tensor import Array, Tensor
+from tinygrad_bp.compile.task import Task, Written, structure
+from tinygrad_bp.errors import CompileError, DtypeError
+from tinygrad_bp.tensor import Array
 
+SMALL = 24  # numbers that a call reads and writes, up to which this dialect is the faster one
 CHUNK, NATIVE_CHUNK = 1000, 100_000  # updates in one go: Ctrl-C comes through after these, and loses them
 
 
 def write(task: Task, native: bool = False) -> Written:
     """The task as a program on single numbers; ``native`` compiles it further, to machine code, with numba.
 
-    Raises ``GraphError`` for an operation that has no form on single numbers, by name, and ``DtypeError`` for arrays
+    Raises ``CompileError`` for an operation that has no form on single numbers, by name, and ``DtypeError`` for arrays
     that are not float64.
     """
-    program = Scalar(task, native)
-    training = task.optimizer is not None
-    return Written(program.source, "scalar", program.step if training else program.gradients, program.steps if training else None)
+    recording = Recording(task)
+    if task.optimizer is None:
+        function = Differentiated(recording, native)
+        return Written(function.source, "scalar", function.step)
+    training = Training(recording, native)
+    return Written(training.source, "scalar", training.step, training.steps, structure(task.optimizer.state | recording.remembered))
 
 
-class Scalar:
-    """A recorded task, its source, and the source at work."""
+def write_if_small(task: Task, native: bool = False) -> Written:
+    """The task on single numbers where that is faster and possible, otherwise on whole arrays."""
+    if small(task):
+        with suppress(CompileError, DtypeError):
+            return write(task, native)
+    return matrix.write(task)
 
-    def __init__(self, task: Task, native: bool) -> None:
-        self.task, self.native = task, native
-        self.recording = Recording(task)
-        self.source = source(self.recording)
-        self.run = compiled(self.source, {})
-        if native:
-            self.run = machine_code(self.run)
+
+def small(task: Task) -> bool:
+    """Whether so few numbers are multiplied, and so few of them go in and out, that Python's floats are faster than arrays."""
+    weights = sum(np.size(p.raw) for p in task.parameters)
+    return bool(weights + sum(map(np.size, task.leaves)) <= SMALL)
+
+
+class Runnable:
+    """A recording, its source, and the source at work."""
+
+    def __init__(self, recording: Recording, native: bool) -> None:
+        self.recording, self.native = recording, native
+        self.source = source(recording)
+        self.run = machine_code(compiled(self.source, {})) if native else compiled(self.source, {})
         self.careful: Callable[..., Any] | None = None
-        self.options = options(task)
+        self.reads = [block.read for block in recording.inputs]
+        self.frozen = [not p.tracked for p in recording.parameters]
 
-    # -- calls -----------------------------------------------------------------------------------------------------
+    def inputs(self, leaves: Sequence[Array]) -> list[Any]:
+        return [x for read in self.reads for x in flat(read(leaves))]
 
-    def gradients(self, leaves: Sequence[Array]) -> Any:
-        """The loss and its gradients."""
-        loss, *numbers = self._call((), self._inputs(leaves), [x for w in self.recording.weights for x in flat(w.read(leaves))])
+    def outputs(self, *arguments: Any) -> Sequence[Any]:
+        """What the program returns: on Python's floats, and where these refuse to be infinite, on NumPy's, as in the eager run."""
+        try:
+            return self.run(*arguments)  # type: ignore[no-any-return]
+        except (ArithmeticError, ValueError):
+            self.careful = self.careful or compiled(source(self.recording, careful=True), numpy_names())
+            return [float(x) for x in self.careful(*[x if isinstance(x, list) else np.float64(x) for x in arguments])]
+
+    def fits(self) -> bool:
+        """Whether the same parameters are frozen as in the recording."""
+        return [not p.tracked for p in self.recording.parameters] == self.frozen
+
+
+class Differentiated(Runnable):
+    """The loss and its gradients."""
+
+    def step(self, leaves: Sequence[Array]) -> Any:
+        """(loss, (gradient, ...)), the gradients in the shapes of what they are by."""
+        if not self.fits():
+            return None
+        weights = [x for block in self.recording.weights for x in flat(block.read(leaves))]
+        loss, *numbers = self.outputs(*self.inputs(leaves), *weights)
         parts, shapes = iter(numbers), [t.shape for t in self.recording.wrt]
-        return loss, [np.array(list(itertools.islice(parts, math.prod(shape))), float).reshape(shape) for shape in shapes]
+        gradients = tuple(np.array(list(itertools.islice(parts, math.prod(shape))), float).reshape(shape) for shape in shapes)
+        return np.float64(loss), gradients
+
+
+class Training(Runnable):
+    """Updates of the parameters and of what the optimizer remembers."""
+
+    def __init__(self, recording: Recording, native: bool) -> None:
+        super().__init__(recording, native)
+        self.optimizer = recording.task.optimizer
+        self.settings = self._settings()
+        order = list(recording.state)
+        self.places = [
+            (self.recording.parameters[change.parameter], change.parameter, change.key, order.index(change.names[0]), len(change.names))
+            for change in sorted(recording.changes, key=lambda change: change.key is not None)
+            if change.names
+        ]
+
+    def _settings(self) -> list[Any]:
+        """What an update depends on beside the state and the learning rate, which the program reads at every call."""
+        return [getattr(self.optimizer, name) for name in self.optimizer.settings if name != "lr"]
 
     def step(self, leaves: Sequence[Array]) -> Any:
         """One update, and the loss before it."""
-        losses = self.steps(leaves, 1)
-        return None if losses is None else losses[0]
+        state = self.state() if self.fits() else None
+        if state is None:
+            return None
+        losses = np.empty(1) if self.native else [0.0]
+        self.put_back(self.outputs(losses, self.optimizer.lr, *self.inputs(leaves), *state))
+        return np.float64(losses[0])
 
     def steps(self, leaves: Sequence[Array], n: int) -> Any:
-        """``n`` updates, and the loss before each.
-
-        Ctrl-C leaves the parameters as they were after a number of whole updates.
-        """
-        if options(self.task) != self.options:
+        """``n`` updates, and the loss before each. Ctrl-C leaves the parameters as they were after some whole updates."""
+        state: Sequence[Any] | None = self.state() if self.fits() else None
+        if state is None:
             return None
-        losses: list[Any] = [[self._first_update(leaves)]] if n and self._remembers_nothing() else []
-        left, chunk = n - len(losses), NATIVE_CHUNK if self.native else CHUNK
-        inputs, values = [self.task.optimizer.lr, *self._inputs(leaves)], self._state()
+        chunk = NATIVE_CHUNK if self.native else CHUNK
+        inputs, losses = [self.optimizer.lr, *self.inputs(leaves)], []
         try:
-            for size in [chunk] * (left // chunk) + [left % chunk]:
+            for size in [chunk] * (n // chunk) + [n % chunk]:
                 losses.append(np.empty(size) if self.native else [0.0] * size)
-                values = self._call((losses[-1],), inputs, values)
+                state = self.outputs(losses[-1], *inputs, *state)
         finally:
-            self._put_back(values)
+            self.put_back(state)
         return np.concatenate(losses)
 
-    def _call(self, places: Any, inputs: list[Any], values: Sequence[Any]) -> Any:
-        """Run the program: on Python's floats, and where these refuse to be infinite, on NumPy's, which are as the eager run's."""
-        try:
-            return self.run(*places, *inputs, *values)
-        except (ArithmeticError, ValueError):
-            self.careful = self.careful or compiled(source(self.recording, careful=True), numpy_names())
-            return [float(x) for x in self.careful(*places, *map(np.float64, inputs), *map(np.float64, values))]
+    def fits(self) -> bool:
+        return super().fits() and self._settings() == self.settings
 
-    # -- numbers in and out ------------------------------------------------------------------------------------------
+    def state(self) -> list[Any] | None:
+        """What an update changes, in the order of the program's arguments; ``None`` where it is not what was recorded."""
+        values: list[Any] = []
+        for p, i, key, start, count in self.places:
+            place = p.raw if key is None else self.optimizer.state.get(i, {}).get(key)
+            numbers = flat(place)
+            if place is None or len(numbers) != count:
+                return None
+            if start == len(values):
+                values += numbers
+            elif values[start] != numbers[0]:  # counts of updates that were the same for all parameters
+                return None
+        return values
 
-    def _inputs(self, leaves: Sequence[Array]) -> list[Any]:
-        return [x for block in self.recording.inputs for x in flat(block.read(leaves))]
-
-    def _state(self) -> list[Any]:
-        """What an update changes, in the order of the program's arguments."""
-        values = dict.fromkeys(self.recording.state)
-        for change in self.recording.changes:
-            values |= zip(change.names, flat(self._place(change)), strict=True)
-        return list(values.values())
-
-    def _place(self, change: Change) -> Any:
-        if change.key is None:
-            return self.recording.parameters[change.parameter].raw
-        return self.task.optimizer.state[change.parameter][change.key]
-
-    def _put_back(self, values: Sequence[Any]) -> None:
-        new = dict(zip(self.recording.state, values, strict=True))
-        for change in self.recording.changes:
-            numbers, before = [new[name] for name in change.names], self._place(change)
-            if change.key is None:
-                p = self.recording.parameters[change.parameter]
-                p.raw[...] = np.reshape(numbers, before.shape)
+    def put_back(self, state: Sequence[Any]) -> None:
+        for p, i, key, start, count in self.places:
+            numbers = state[start : start + count]
+            if key is None:
+                p.raw.flat = numbers
+                p.gradient = None
                 Changes.note(p)
-            else:  # a new array: others may hold the old one
-                after = np.reshape(numbers, before.shape) if isinstance(before, np.ndarray) else type(before)(numbers[0])
-                self.task.optimizer.state[change.parameter][change.key] = after
-
-    def _remembers_nothing(self) -> bool:
-        return any(change.key is not None and change.parameter not in self.task.optimizer.state for change in self.recording.changes)
-
-    def _first_update(self, leaves: Sequence[Array]) -> float:
-        """The eager update, in which the optimizer's memory comes into being."""
-        loss = self.task.run([Tensor(a) for a in leaves])
-        found = {t.serial: g for t, g in pull(loss, np.ones_like(loss.raw))}
-        parameters = self.recording.parameters
-        kept = [p.gradient for p in parameters]
-        try:
-            for p in parameters:
-                p.gradient = found.get(p.serial)
-            self.task.optimizer.step()
-        finally:
-            for p, gradient in zip(parameters, kept, strict=True):
-                p.gradient = gradient
-        return loss.item()
+                continue
+            entry = self.optimizer.state[i]
+            before = entry[key]  # others may hold the array
+            entry[key] = np.reshape(numbers, before.shape) if isinstance(before, np.ndarray) else type(before)(numbers[0])
 
 
 def flat(x: Any) -> list[Any]:
     """The elements of an array, or a number, as Python's numbers."""
     return x.ravel().tolist() if hasattr(x, "ravel") else [x]
-
-
-def options(task: Task) -> Any:
-    """What an update depends on beside lr: the optimizer's settings, and which parameters are frozen."""
-    if task.optimizer is None:
-        return None
-    known = {k: v for k, v in vars(task.optimizer).items() if isinstance(v, bool | int | float | str | tuple | None)}
-    return {**known, "lr": None, "type": type(task.optimizer)}, [p.tracked for p in task.wrt if isinstance(p, Tensor)]
 
 
 # -- the program at work ----------------------------------------------------------------------------------------------

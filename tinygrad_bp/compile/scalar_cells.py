@@ -17,13 +17,14 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_bp import expression, functions
-from tinygrad_bp.errors import DtypeError, GraphError
+from tinygrad_bp.errors import CompileError, DtypeError
 from tinygrad_bp.expression import Expression, lift, number
 from tinygrad_bp.rule import RULES, Rule
 from tinygrad_bp.tensor import Tensor
@@ -95,10 +96,10 @@ class Cells(NDArrayOperatorsMixin):
         return pointwise(np.logical_and, self, other)
 
     def __bool__(self) -> bool:
-        raise GraphError("the scalar dialect cannot decide on a value that is not known before the run. Write np.where(condition, a, b)")
+        raise CompileError("the scalar dialect cannot decide on a value that is not known before the run. Write np.where(condition, a, b)")
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise GraphError("this code needs the values as an array, which the scalar dialect does not have. Use dialect='matrix'")
+        raise CompileError("this code needs the values as an array, which the scalar dialect does not have. Use dialect='matrix'")
 
     # -- the three doors -----------------------------------------------------------------------------------------
 
@@ -177,9 +178,9 @@ def _settled(result: Any) -> Cells:
     return Cells(np.frompyfunc(settled, 1, 1)(result if isinstance(result, np.ndarray) else _objects([result], ())))
 
 
-def not_scalar(function: Any) -> GraphError:
+def not_scalar(function: Any) -> CompileError:
     name = getattr(function, "__name__", repr(function))
-    return GraphError(
+    return CompileError(
         f"{name} cannot be written out on single numbers: it is no sum, no product, no rearrangement and no function of one element. "
         "Use dialect='matrix'"
     )
@@ -198,15 +199,29 @@ def _operand(x: Any) -> np.ndarray[Any, Any]:
         return x.raw
     if isinstance(x, Expression):
         return _objects([x], ())
+    if isinstance(x, np.ndarray):
+        return meet.get()(x)
+    return literals(x)
+
+
+def literals(x: Any) -> np.ndarray[Any, Any]:
+    """An array's elements, or a number, as they are."""
     values = np.asarray(x)
     return _objects([v if values.ndim else x for v in values.flat], values.shape)
 
 
+meet: ContextVar[Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]] = ContextVar("meet", default=literals)
+"""What stands for an array of numbers that meets symbols."""
+
+
 def _raw(args: Any) -> Any:
-    """Arguments with every array of symbols replaced by NumPy's."""
+    """Arguments with NumPy's arrays of objects in place of ours; arrays in a list are joined with them."""
     if isinstance(args, Cells):
         return args.raw
-    return type(args)(map(_raw, args)) if type(args) in (list, tuple) else args
+    if type(args) not in (list, tuple):
+        return args
+    mixed = any(isinstance(x, Cells) for x in args)
+    return type(args)(_operand(x) if mixed and isinstance(x, np.ndarray) else _raw(x) for x in args)
 
 
 def _matmul(a: Any, b: Any) -> Cells:

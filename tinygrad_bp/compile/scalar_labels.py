@@ -65,9 +65,9 @@ class Labels:
             u = found[serial]
             assert u.rule is not None
             if u.name or not lines:
-                lines.append((f"{u.name} " if u.name else "", []))
+                lines.append((str(u.name or ""), []))
             lines[-1][1].append(u.rule.name)
-        return "back through " + ", ".join(f"{name}({', '.join(rules)})" for name, rules in lines)
+        return "back through " + ", ".join(f"{name} ({', '.join(rules)})" if name else ", ".join(rules) for name, rules in lines)
 
     def _has_line(self, cell: Expression) -> bool:
         """Whether a cotangent has been written on a line of its own, under a name that says so."""

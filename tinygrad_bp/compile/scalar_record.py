@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp import functions
-from tinygrad_bp.compile.scalar_cells import Cells, bound, is_known, pointwise
+from tinygrad_bp.changes import next_serial
+from tinygrad_bp.compile.recording import RECORDING
+from tinygrad_bp.compile.scalar_cells import Cells, bound, is_known, literals, meet, pointwise
 from tinygrad_bp.compile.scalar_source import Names, Node, Nodes
 from tinygrad_bp.compile.task import Task
 from tinygrad_bp.engine import order, pull
-from tinygrad_bp.errors import DtypeError, GraphError, TinygradError
+from tinygrad_bp.errors import CompileError, DtypeError, TinygradError
 from tinygrad_bp.expression import Expression, number, symbol
+from tinygrad_bp.modes import enable_grad
 from tinygrad_bp.optim.optimizer import Optimizer
 from tinygrad_bp.program import element_names
 from tinygrad_bp.rule import RULES
@@ -65,7 +68,7 @@ class Recording:
     def __init__(self, task: Task) -> None:
         self.task, self.names = task, Names("losses", "k", "lr", "train", "value_and_grad")
         self.parameters = [w for w in task.wrt if isinstance(w, Tensor)]
-        self.captured = captured(task)
+        self.captured, self.remembered = eager_run(task)
         self.inputs: list[Block] = []
         self.changes: list[Change] = []
         for i, (name, leaf) in enumerate(zip(task.names, task.leaves, strict=True)):
@@ -110,8 +113,8 @@ class Recording:
             for i, (block, name) in enumerate(zip(self.inputs[:count], self.task.names, strict=True))
         ]
         held = [*zip(self.captured, self.inputs[count:], strict=True), *zip(self.parameters, self.weights, strict=True)]
-        with replaced(held), np.errstate(all="ignore"):
-            loss = on_symbols(partial(self.task.run, leaves))
+        with RECORDING, enable_grad(), replaced(held), np.errstate(all="ignore"):
+            loss = self._run_twice(leaves)
             self.graph = order(loss)
             on_symbols(partial(self._pull, loss))
         self.loss = cells(loss.raw).raw.ravel()[0]
@@ -119,6 +122,40 @@ class Recording:
         self.gradients = [self.cotangents.get(t.serial) for t in self.wrt]
         if self.task.optimizer is None:  # an optimizer leaves alone what has no gradient
             self.gradients = [cells(np.zeros(t.shape)) if g is None else g for t, g in zip(self.wrt, self.gradients, strict=True)]
+
+    def _run_twice(self, leaves: list[Tensor]) -> Tensor:
+        """An array of numbers that is there in both runs is one that the function reads; what is made anew is a constant."""
+        first: list[np.ndarray[Any, Any]] = []
+        known: dict[int, Block] = {}
+        met: list[tuple[int, np.ndarray[Any, Any], Block]] = []  # when, on the clock of serial numbers
+
+        def look(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            first.append(x)
+            return literals(x)
+
+        def know(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            before = next(again, None)
+            if before is None or before.shape != x.shape or not np.array_equal(before, x, equal_nan=x.dtype.kind == "f"):
+                raise CompileError(
+                    f"a second run of the function with the same arguments met other values in an array of shape {x.shape}, so one "
+                    "program cannot stand for it. Random numbers and whatever else changes from call to call belong among the arguments"
+                )
+            if before is not x:
+                return literals(x)
+            if id(x) not in known:
+                known[id(x)] = Block(self.symbols("array", x), lambda leaves: x)
+            met.append((next_serial(), x, known[id(x)]))
+            return known[id(x)].symbols.raw
+
+        for way in (look, know):
+            again, token = iter(first), meet.set(way)
+            try:
+                loss: Tensor = on_symbols(partial(self.task.run, leaves))
+            finally:
+                meet.reset(token)
+        self.inputs += known.values()
+        _give_copies_symbols(loss, met)
+        return loss
 
     def _pull(self, loss: Tensor) -> None:
         """The backward pass. Where a reader knows a tensor by name, its cotangent gets a name too, before it is pulled back further."""
@@ -143,17 +180,10 @@ class Recording:
     # -- the update --------------------------------------------------------------------------------------------------
 
     def _update(self) -> None:
-        """Run ``change`` on symbols, twice where the optimizer remembers nothing yet: the second update is like all that follow."""
-        optimizer = self.task.optimizer
-        if type(optimizer).step is not Optimizer.step:
-            raise GraphError(
-                f"the update of {type(optimizer).__name__} cannot be written out: its step() is not that of Optimizer. "
-                "Compile without the optimizer, and call its step()"
-            )
+        """Run ``change`` on symbols."""
         self.moving = [i for i, p in enumerate(self.parameters) if p.tracked and self.gradients[i] is not None]
-        before = {i: dict(optimizer.state[i]) for i in self.moving if i in optimizer.state}
-        if before.keys() != set(self.moving):
-            before = self._changed({})[1]
+        self.inputs += [block for i, block in enumerate(self.weights) if i not in self.moving]
+        before = self.remembered
         for shared in (True, False):  # counts of updates are one number for all parameters, if the optimizer treats them so
             state = self._state_symbols(before, shared)
             values, after = self._changed(state)
@@ -185,7 +215,7 @@ class Recording:
             if shape == weights.shape and not isinstance(value, int):
                 return Cells.of([symbol(self.names.new(f"{key}_{w.name}")) for w in weights.raw.flat], shape)
             if shape != ():
-                raise GraphError(f"the update of {type(self.task.optimizer).__name__} cannot be written out: {key} has shape {shape}")
+                raise CompileError(f"the update of {type(self.task.optimizer).__name__} cannot be written out: {key} has shape {shape}")
             place = (key, value if shared else i)
             if place not in counts:
                 counts[place] = Cells(symbol(self.names.new(key)))
@@ -196,7 +226,7 @@ class Recording:
     def _compare(self, before: dict[int, dict[str, Any]], after: dict[int, dict[str, Any]]) -> None:
         shapes = [{i: {key: np.shape(v) for key, v in state.get(i, {}).items()} for i in self.moving} for state in (before, after)]
         if shapes[0] != shapes[1]:
-            raise GraphError(
+            raise CompileError(
                 f"the update of {type(self.task.optimizer).__name__} cannot be written out: what it remembers changes its form"
             )
 
@@ -216,17 +246,52 @@ def cells(x: Any) -> Cells:
     return x if isinstance(x, Cells) else Cells.of(np.ravel(x), np.shape(x))
 
 
-def captured(task: Task) -> list[Tensor]:
-    """The tensors that the function reads beside its arguments and parameters: they may have other values at the next call."""
-    leaves = [Tensor(a, requires_grad=np.asarray(a).dtype.kind == "f") for a in task.leaves]
+def eager_run(task: Task) -> tuple[list[Tensor], dict[int, dict[str, Any]]]:
+    """What a run shows: the tensors that the function reads beside its arguments and parameters, which may have other values at
+    the next call, and what the optimizer remembers from one update to the next."""
+    if task.optimizer is not None and type(task.optimizer).step is not Optimizer.step:
+        raise CompileError(
+            f"the update of {type(task.optimizer).__name__} cannot be written out: its step() is not that of Optimizer. "
+            "Compile without the optimizer, and call its step()"
+        )
+    leaves = [Tensor(a, requires_grad=not task.parameters and i in task.wrt) for i, a in enumerate(task.leaves)]
     start = Tensor(0.0).serial
     own = {t.serial for t in (*leaves, *task.wrt) if isinstance(t, Tensor)}
+    loss = task.run(leaves)
     found: dict[int, Tensor] = {}
-    for t in order(task.run(leaves)):
+    for t in order(loss):
         for x in (t, *t.inputs):
             if isinstance(x, Tensor) and x.rule is None and x.serial < start and x.serial not in own:
                 found[x.serial] = x
-    return [found[serial] for serial in sorted(found)]
+    return [found[serial] for serial in sorted(found)], remembered(task, loss) if task.optimizer else {}
+
+
+def remembered(task: Task, loss: Tensor) -> dict[int, dict[str, Any]]:
+    """The optimizer's state, as it is or as it will be after the first update."""
+    gradients = {t.serial: g for t, g in pull(loss, np.ones_like(loss.raw))}
+    optimizer = copy.copy(task.optimizer)
+    state: dict[int, dict[str, Any]] = {}
+    for i, p in enumerate(task.wrt):
+        if p.tracked and p.serial in gradients:
+            optimizer.state = {i: dict(task.optimizer.state[i])} if i in task.optimizer.state else {}
+            if not optimizer.state:
+                optimizer.change(i, p.raw, gradients[p.serial])
+            state |= optimizer.state
+    return state
+
+
+def _give_copies_symbols(loss: Tensor, met: list[tuple[int, np.ndarray[Any, Any], Block]]) -> None:
+    """``record`` keeps copies of the user's arrays for the backward pass: they get the symbols of what they were copied from."""
+    past = 0
+    for t in order(loss):
+        own = [(x, block) for serial, x, block in met if past < serial < t.serial]
+        for i, a in enumerate(t.arrays):
+            if isinstance(a, np.ndarray):
+                same = next(
+                    (j for j, (x, _) in enumerate(own) if x.shape == a.shape and np.array_equal(x, a, equal_nan=x.dtype.kind == "f")), None
+                )
+                t.arrays[i] = a if same is None else own.pop(same)[1].symbols
+        past = t.serial
 
 
 @contextmanager
@@ -253,4 +318,4 @@ def on_symbols(run: Callable[[], Any]) -> Any:
     except TinygradError:
         raise
     except (TypeError, AttributeError, ValueError) as error:
-        raise GraphError(f"this function cannot be written out on single numbers: {error}. Use dialect='matrix'") from error
+        raise CompileError(f"this function cannot be written out on single numbers: {error}. Use dialect='matrix'") from error
