@@ -197,11 +197,11 @@ class Compiled:
         losses: list[Any] = []
         while len(losses) < n:
             losses.append(np.reshape(self(*args, **options), ()))  # records, where no program fits
-            with self.lock:
-                call = _Arguments(self, args, options)
-                if self.latest is not None and self.latest.steps is not None:
-                    more = self.latest.steps(call.leaves, n - len(losses))
-                    losses.extend(() if more is None else more)
+            steps = self.latest.steps if self.latest is not None else None
+            if steps is not None and len(losses) < n:
+                with self.lock:
+                    more = steps(_Arguments(self, args, options).leaves, n - len(losses))
+                losses.extend(() if more is None else more)
         return np.array(losses)
 
     # -- looking at it -----------------------------------------------------------------------------------------------

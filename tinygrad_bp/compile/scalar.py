@@ -25,7 +25,7 @@ from tinygrad_bp.compile.task import Task, Written, structure
 from tinygrad_bp.errors import CompileError, DtypeError
 from tinygrad_bp.tensor import Array
 
-SMALL = 24  # numbers that a call reads and writes, up to which this dialect is the faster one
+SMALL = 48  # numbers that a call reads and writes, up to which this dialect is the faster one: a network of 4-4-4 neurons
 CHUNK, NATIVE_CHUNK = 1000, 100_000  # updates in one go: Ctrl-C comes through after these, and loses them
 
 
