@@ -145,7 +145,22 @@ def example(tree: Path, env: dict[str, str]) -> bool:
     status, _ = call(readme_command("run"), tree, env)
     pictures = [file.name for file in (tree / "demo").glob("*.svg")]
     print("pictures:", *sorted(pictures))
-    return status == 0 and bool(pictures)
+    command = [".venv/bin/python", "-m", "tinygrad_bp"]
+    drawn = [
+        succeeds(
+            *command,
+            "draw",
+            "step_by_step",
+            "--kind",
+            kind,
+            "--out",
+            f"demo/{kind}.{'html' if kind == 'steps' else 'svg'}",
+            cwd=tree,
+            env=env,
+        )
+        for kind in ("graph", "circuit", "network", "backward", "steps")
+    ]
+    return status == 0 and bool(pictures) and all(drawn) and succeeds(*command, "doctor", cwd=tree, env=env)
 
 
 def environment(work: Workplace, name: str, *requirements: str | Path) -> Path:

@@ -107,7 +107,9 @@ def test_the_doctor_says_what_there_is(capsys, monkeypatch):
     rows = {line[2:16].strip(): line[17:] for line in said.splitlines() if line.startswith("  ")}
     assert rows["layout program"].endswith("graphviz-pure")
     assert rows["svg"] == rows["png"] == "yes"
-    assert rows["pdf"].startswith("no; Graphviz from https://")
+    assert rows["pdf"].startswith("no; install Graphviz")
+    assert "https://graphviz.org/download" in said
+    assert all(len(line) <= 80 for line in said.splitlines() if "layout program" not in line)
 
 
 def test_the_doctor_says_which_extras_there_are(capsys, monkeypatch):

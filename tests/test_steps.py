@@ -128,6 +128,18 @@ def test_what_cannot_be_told_is_said() -> None:
         y = y * 1.0
     with pytest.raises(GraphError, match="steps, and 200 are the most"):
         draw.steps(y)
+    for _ in range(2_000):
+        y = y + 1.0
+    with pytest.raises(GraphError, match="tensors, and 1000 are the most"):
+        draw.steps(y)
+
+
+def test_a_long_sum_is_told_without_recursion() -> None:
+    y = Tensor(1.0, requires_grad=True, name="x")
+    for _ in range(90):
+        y = y + 1.0
+    said = str(draw.steps(y.named("y"), picture=draw.graph))
+    assert "dy/dx = " in said
 
 
 # -- what is drawn -----------------------------------------------------------------------------------------------------

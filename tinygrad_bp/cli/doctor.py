@@ -12,7 +12,6 @@ import tinygrad_bp as tg
 from tinygrad_bp.errors import LayoutError
 
 HELP = "say which layout program and which extras there are, and what to install"
-GRAPHVIZ = "Graphviz from https://graphviz.org/download"
 UNTOLD = ("test",)  # extras for those who work on the package
 
 
@@ -48,9 +47,11 @@ def layout() -> bool:
     print(row("layout program", found.program))
     print(row("version", found.version or "unknown"))
     for kind, works in found.formats.items():
-        print(row(kind, "yes" if works else f"no; {GRAPHVIZ}, writes it"))
+        print(row(kind, "yes" if works else "no; install Graphviz, which writes it"))
     for script, works in found.scripts.items():
-        print(row(script, "in svg and png" if works else f"in svg only; for png, {GRAPHVIZ} and a font that has the letters"))
+        print(row(script, "in svg and png" if works else "in svg; for png install Graphviz, and a font that has them"))
+    if not all([*found.formats.values(), *found.scripts.values()]):
+        print("\nGraphviz is at https://graphviz.org/download.")
     return True
 
 

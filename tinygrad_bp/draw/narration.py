@@ -112,10 +112,12 @@ class Narration:
 
     def is_one(self, place: int) -> bool:
         """Whether its gradient is 1 whatever the numbers are; a factor that a person leaves out."""
-        if place == self.top or not self.single:
-            return place == self.top
-        users = self.users.get(place, [])
-        return len(users) == 1 and self.is_one(users[0]) and self.program.partials(users[0])[place].same(number(1))
+        while place != self.top:
+            users = self.users.get(place, [])
+            if not self.single or len(users) != 1 or not self.program.partials(users[0])[place].same(number(1)):
+                return False
+            place = users[0]
+        return True
 
     def _formula(self, names: Sequence[str], formulas: Sequence[Expression], value: Any) -> Formula:
         members = [f.text() for f in formulas if f.function is not None or f.name]

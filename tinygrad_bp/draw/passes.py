@@ -20,6 +20,7 @@ from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
 
 SINGLE = 80  # steps for single numbers; with more, a step is a whole array
+LARGEST = 1_000  # tensors of a graph that is told at all
 State = Literal["shown", "hidden", "new"]
 
 
@@ -41,6 +42,8 @@ def steps(output: Tensor | Program, digits: int = 6, picture: Picture | None = N
     program = output if isinstance(output, Program) else Program.of(output)
     if program.output.value.size != 1:
         raise GraphError(f"the output has shape {program.output.shape}; the way back starts from a scalar. Take .sum() or .mean()")
+    if len(program) > LARGEST:
+        raise GraphError(f"the graph has {len(program)} tensors, and {LARGEST} are the most that are told in steps. Draw a part of it")
     picture = picture or suitable(program)
     if picture is circuit and any(line.shape for line in program):
         program = program.scalars()  # as the circuit would: its numbers are those of single lines
@@ -48,9 +51,9 @@ def steps(output: Tensor | Program, digits: int = 6, picture: Picture | None = N
     picture(program, digits=digits, show=lambda number: drawn.setdefault(number, "shown"))
     program = _with_names(program, {number.place for number in drawn})
     told = _Telling(program, list(drawn), digits)
+    if len(told.groups) > MOST:
+        raise GraphError(f"these are {len(told.groups)} steps, and {MOST} are the most that are drawn. Draw a smaller network")
     moments = [told.start(), *told.forward(), *told.backward(), told.end()]
-    if len(moments) > MOST:
-        raise GraphError(f"these are {len(moments)} steps, and {MOST} are the most that are drawn. Draw a smaller network")
     when = {number: k for k, moment in enumerate(moments) for number in moment.new}
 
     def drawing(k: int) -> Drawing:
