@@ -102,7 +102,7 @@ SAID = {
     "A57": "sigma' missing and last digit", "A60": "bias forgotten", "A77": "weight decay for momentum",
     "A49": "digit left out", "A51": "decimal point", "A58": "last digit", "B16": "last digit",
     "B13": "sign flipped", "B20": "bias forgotten", "B33": "sign flipped", "B34": "one path only or Hadamard for matrix product",
-    "C4": "shared bias not summed", "D1": "weights not transposed or weights exchanged", "D12": "bias forgotten",
+    "C3": "factor 2", "C4": "shared bias not summed", "D1": "weights not transposed or weights exchanged", "D12": "bias forgotten",
     "D10": "sigma' missing or cross-entropy's delta with a squared error", "D14": "updated weights",
     "D15": "sigma' missing and updated weights or cross-entropy's delta with a squared error and updated weights", "E3": "updated weights",
     "E8": "sigma' missing and sign flipped or cross-entropy's delta with a squared error and sign flipped",

@@ -1,7 +1,7 @@
-"""Slips of the pen: what happened to the digits of a number that should be another.
+"""Slips of the pen: what happened to a value that should be another, and to the digits of a number.
 
-The written number is changed back in each of the ways in which numbers go wrong on paper. What then is right, to the digits
-written, says what happened.
+A value can have lost its sign, or a factor of 2. A written number is changed back in each of the ways in which numbers go
+wrong on paper; what then is right, to the digits written, says what happened.
 
 >>> slip("0.3757", 0.3775)
 ('digits exchanged', 'Two digits are exchanged, 57 for 75: 0.3775 was meant')
@@ -25,7 +25,9 @@ from tinygrad_bp.check.report import Row
 from tinygrad_bp.errors import TinygradError
 
 SLIPS = {
-    "sign flipped": "the sign of the number is the other one",
+    "sign flipped": "the sign is the other one",
+    "factor 2": "it is twice the right value",
+    "factor 1/2": "it is half the right value",
     "last digit": "the last digit is off by one",
     "decimal point": "the point stands too far left or right, or zeros after it are too many or too few",
     "digits exchanged": "two neighbouring digits have changed places",
@@ -33,6 +35,8 @@ SLIPS = {
     "digit too many": "a digit is written that does not belong there",
     "digit wrong": "one digit is another",
 }
+MULTIPLES = ((-1.0, "sign flipped", "The sign is flipped"), (2.0, "factor 2", "This is twice the right value"),
+             (0.5, "factor 1/2", "This is half the right value"))  # fmt: skip
 MOST = 20  # wrong numbers that are looked at together
 DECIMALS = 20
 TELLING = 4  # digits that a number needs, so that chance does not explain it; more for slips of which there are many
@@ -52,6 +56,9 @@ def slips(rows: Sequence[Row]) -> tuple[Candidate, ...]:
     """What explains numbers that are wrong: a slip in each of them; nothing, if one of them remains unexplained."""
     found: list[tuple[str, str]] = []
     for row in rows:
+        if (multiple := _multiple(row)) is not None:
+            found.append(multiple)
+            continue
         wrong = list(_numbers(row))
         if not wrong or len(wrong) + len(found) > MOST:
             return ()
@@ -65,6 +72,15 @@ def slips(rows: Sequence[Row]) -> tuple[Candidate, ...]:
     more = f"; and {len(found) - 1} more like it" if len(found) > 1 else ""
     places = tuple(row.name for row in rows)
     return (Candidate(tuple(dict.fromkeys(name for name, _ in found)), places, found[0][1] + more, places),)
+
+
+def _multiple(row: Row) -> tuple[str, str] | None:
+    """Whether all of a value is the right one times -1, 2 or 1/2."""
+    scale = float(np.max(np.abs(row.autograd), initial=0.0)) if row.verdict == "differs" else 0.0
+    off = np.max(row.tolerance, initial=0.0) + 1e-9 * scale
+    if not off < scale / 100:  # so few digits fit anything
+        return None
+    return next(((name, says) for c, name, says in MULTIPLES if np.all(np.abs(row.claim - c * row.autograd) <= off)), None)
 
 
 def _numbers(row: Row) -> Iterator[tuple[str, float]]:
@@ -98,7 +114,6 @@ def _decimals(row: Row) -> int | None:
 def _undone(written: str) -> Iterator[tuple[str, str, str, int]]:
     """(slip, sentence, what was meant if it was this one, digits that are needed to tell)."""
     sign, digits = ("-", written[1:]) if written.startswith("-") else ("", written)
-    yield "sign flipped", "The sign is flipped", digits if sign else f"-{digits}", 3
     last = Decimal(1).scaleb(int(Decimal(written).as_tuple().exponent))
     for one in (last, -last):
         yield "last digit", "The last digit is off", str(Decimal(written) + one), 3
