@@ -74,7 +74,7 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
         t.tracked = True
         t.rule = rule
         t.inputs = inputs
-        t.arrays = arrays
+        t.arrays = tuple(arrays)
         t.params = params
     else:
         t.tracked = False
