@@ -15,7 +15,7 @@ from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.evaluate import evaluate
 from tinygrad_bp.check.formula.indices import instances
 from tinygrad_bp.check.formula.names import key
-from tinygrad_bp.check.formula.parser import COMPARISONS
+from tinygrad_bp.check.formula.operators import COMPARISONS
 from tinygrad_bp.check.notes import marks, network
 from tinygrad_bp.check.notes.markdown import Piece, Source, pieces
 from tinygrad_bp.check.notes.network import Network, problem

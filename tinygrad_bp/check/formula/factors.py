@@ -1,0 +1,160 @@
+"""Factors: numbers, names, brackets, and LaTeX's fractions, sums, roots, derivatives and matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_bp.check.formula import functions as fn
+from tinygrad_bp.check.formula.functions import Written
+from tinygrad_bp.check.formula.tokens import Token
+from tinygrad_bp.check.formula.words import Words
+from tinygrad_bp.expression import Expression, symbol
+
+MATRICES = {"pmatrix", "bmatrix", "vmatrix", "Bmatrix", "matrix", "smallmatrix", "array"}
+
+
+class Factors(Words):
+    """What stands alone between two operators."""
+
+    def atom(self) -> Expression:
+        token = self.token
+        if token.kind == "number":
+            return self.number()
+        if token.kind == "word":
+            return self.name()
+        readers = {
+            "(": self.bracket, "{": self.group, "[": self.listed, "frac": self.stacked, "partial": self.partial, "nabla": self.nabla,
+            "sum": self.sigma, "sqrt": self.root, "begin": self.matrix, "...": self.ellipsis,
+        }  # fmt: skip
+        if token.kind == "sign" and token.text in readers:
+            return self.nested(readers[token.text])  # type: ignore[no-any-return]
+        if self.is_sign("hat", "bar", "tilde", "dotted"):
+            accent = self.take().text
+            return self.mark(self.accented(self.braced() if self.is_sign("{") else self.letter(), accent), token.start)
+        raise self.error(f"expected a number, a name or a bracket, found {token}")
+
+    def letter(self) -> Expression:
+        if self.token.kind != "word":
+            raise self.error(f"expected a name, found {self.token}")
+        token = self.take()
+        return self.mark(symbol(token.text), token.start)
+
+    def number(self) -> Expression:
+        r"""A number; with \times 10^{-3} after it still one number."""
+        token = self.take()
+        text = token.text
+        if self.is_sign("*", "dot") and self.ahead(1).text == "10" and self.ahead(2).text == "^":
+            mark = self.at
+            self.at += 3
+            exponent = self.raw()
+            if exponent.lstrip("-+").isdigit() and len(exponent) < 5 and "e" not in text.lower():
+                text = f"{text}e{exponent}"
+            else:
+                self.at = mark
+        return self.mark(Expression(None, value=Written(text)), token.start)
+
+    def bracket(self) -> Expression:
+        start = self.take().start
+        x = self.expression()
+        self.expect(")")
+        return self.mark(x, start)
+
+    def braced(self) -> Expression:
+        return self.nested(self.group)  # type: ignore[no-any-return]
+
+    def group(self) -> Expression:
+        start = self.take().start
+        if self.token.kind == "word" and self.ahead(1).text == "}" and self.ahead(1).kind == "sign":
+            token = self.take()
+            self.take()
+            return self.named(token.text, start)
+        x = self.expression()
+        self.expect("}")
+        return self.mark(x, start)
+
+    def listed(self) -> Expression:
+        """[a, b]: an array."""
+        start = self.take().start
+        items = [self.expression()]
+        while self.accept(","):
+            items.append(self.expression())
+        self.expect("]")
+        return self.make(start, fn.matrix, *items, nested=True)
+
+    def stacked(self) -> Expression:
+        r"""\frac{a}{b}."""
+        start = self.take().start
+        upper, lower = self.part(), self.part()
+        result = self.fraction(upper, lower)
+        return self.mark(result, start)
+
+    def part(self) -> Expression:
+        """An operand of a fraction: braces, or one sign, of which \frac12 has two."""
+        token = self.token
+        if self.is_sign("{"):
+            self.take()
+            x: Expression = self.nested(self.expression)
+            self.expect("}")
+            return x
+        if token.kind == "number" and len(token.text) > 1 and token.text.isdigit():
+            self.tokens[self.at] = Token("number", token.text[1:], token.start + 1, token.end)
+            return self.mark(Expression(None, value=Written(token.text[0])), token.start)
+        return self.atom()
+
+    def partial(self) -> Expression:
+        token = self.take()
+        self.accept("_")  # a slip that is often met: \partial_{w}
+        if self.is_sign("^"):
+            raise self.error("derivatives of the second order are not read: write the formula of the first")
+        if not self.starts_factor():
+            raise self.error(f"expected what is differentiated, found {self.token}")
+        return self.make(token.start, fn.differential, self.postfix(self.atom()))
+
+    def nabla(self) -> Expression:
+        """nabla v; nabla_{(k)} v with the count of updates; nabla_v E."""
+        start = self.take().start
+        sub = self.raw() if self.accept("_") else ""
+        body = self.postfix(self.atom())
+        counts = sub.strip("()").isdigit() or sub.strip("()") in ("", "k", "K", "t", "n")
+        if not counts and body.name in ("E", "L", "J", "C", "loss"):
+            variable = self.named(sub, start)
+            return self.make(start, fn.derivative, body, variable)
+        return self.make(start, fn.gradient, body)
+
+    def sigma(self) -> Expression:
+        """A sum over an index, with bounds, with the index alone, or over all elements."""
+        start = self.take().start
+        bounds = {"_": "", "^": ""}
+        while self.is_sign("_", "^"):
+            side = self.take().text
+            bounds[side] = self.raw()
+        letter, _, low = bounds["_"].partition("=")
+        if letter and not letter.isalnum():
+            raise self.error("expected an index under the sum sign, such as i or i=1", self.tokens[self.at - 1])
+        return self.make(start, fn.total, self.term(), letter=letter, low=low, high=bounds["^"])
+
+    def root(self) -> Expression:
+        token = self.take()
+        return self.make(token.start, np.sqrt, self.braced() if self.is_sign("{") else self.atom())
+
+    def ellipsis(self) -> Expression:
+        token = self.take()
+        return self.mark(symbol("..."), token.start)
+
+    def matrix(self) -> Expression:
+        start = self.take().start
+        kind = self.take()
+        if kind.text not in MATRICES:
+            raise self.error(f"expected a matrix, such as pmatrix, found {kind.text}", kind)
+        rows: list[list[Expression]] = [[]]
+        while not self.is_sign("end"):
+            rows[-1].append(self.expression())
+            if self.accept("\\\\"):
+                rows.append([])
+            elif not self.accept("&") and not self.is_sign("end"):
+                raise self.error(f"expected '&', '\\\\' or \\end{{{kind.text}}}, found {self.token}")
+        self.close(kind.text)
+        rows = [row for row in rows if row]
+        if not rows or len({len(row) for row in rows}) > 1:
+            raise self.error("the rows of this matrix have different lengths", kind)
+        return self.make(start, fn.matrix, *(x for row in rows for x in row), columns=len(rows[0]))
