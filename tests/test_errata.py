@@ -86,7 +86,7 @@ NO_FORMULAS = {
     "A11": "no tensor is named 'y_ji'", "A20": "expected ')', found the end",
     "A21": "a differential has a value only", "A27": "expected ')', found '}'", "A30": "did not expect ')' here",
     "A33": "did not expect ')' here", "A35": "a differential has a value only", "A37": "no tensor is named 'b'",
-    "B17": "a subscript belongs to a name",
+    "B18": "a subscript belongs to a name",
 }  # fmt: skip
 
 
@@ -100,8 +100,8 @@ SAID = {
     "A10": "loss of another name", "A15": "sign flipped", "A31": "minus for times at the weights", "A52": "sigma' missing",
     "A53": "sigma' missing and last digit", "A54": "sigma' missing", "A55": "sigma' missing and last digit", "A56": "sigma' missing",
     "A57": "sigma' missing and last digit", "A60": "bias forgotten", "A77": "weight decay for momentum",
-    "A49": "digit left out", "A51": "decimal point", "A58": "last digit", "B16": "last digit",
-    "B13": "sign flipped", "B20": "bias forgotten", "B33": "sign flipped", "B34": "one path only or Hadamard for matrix product",
+    "A49": "digit left out", "A51": "decimal point", "A58": "last digit", "B17": "last digit",
+    "B14": "sign flipped", "B21": "bias forgotten", "B34": "sign flipped", "B35": "one path only or Hadamard for matrix product",
     "C3": "factor 2", "C4": "shared bias not summed", "D1": "weights not transposed or weights exchanged", "D12": "bias forgotten",
     "D10": "sigma' missing or cross-entropy's delta with a squared error", "D14": "updated weights",
     "D15": "sigma' missing and updated weights or cross-entropy's delta with a squared error and updated weights", "E3": "updated weights",

@@ -123,6 +123,13 @@ TEXT = [
     ),
     B(
         "step 2, part 1",
+        r"$\sum \frac12(target-output)^2$",
+        r"$\sum_o \frac12(target_o-out_o)^2$",
+        "wrong index",
+        why="The sum has no index, and the output another name than everywhere else. The next formulas have both right.",
+    ),
+    B(
+        "step 2, part 1",
         "square error",
         "half the sum of squared errors",
         "factor 2 or 1/n",
