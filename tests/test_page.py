@@ -196,6 +196,18 @@ def test_the_page_fits_its_width_and_shows_what_is_new(browser: Any, steps: draw
     assert page.execute_script("return document.querySelector('svg text').getBoundingClientRect().height") > 9
 
 
+@pytest.mark.parametrize("picture", [draw.network, draw.circuit, draw.backward])
+def test_text_stands_in_the_middle_of_its_node_in_the_browsers_font(browser: Any, tmp_path: Path, picture: Any) -> None:
+    path = tmp_path / "picture.html"
+    path.write_text(f"<!DOCTYPE html><meta charset=utf-8>{picture(step_by_step.forward()).svg()}", encoding="utf-8")
+    off = opened(browser, path).execute_script("""
+        const middle = (element) => { const box = element.getBoundingClientRect(); return (box.left + box.right) / 2; };
+        return [...document.querySelectorAll("g.node")].flatMap((node) => [...node.querySelectorAll("text")].filter((text) =>
+            text.textContent.trim() && Math.abs(middle(text) - middle(node.querySelector("ellipse, polygon, path"))) > 1)
+        ).map((text) => text.textContent)""")
+    assert off == []
+
+
 def luminance(colour: str) -> float:
     """Relative luminance, as WCAG 2 defines it, of a colour as a browser gives it."""
     parts = [int(x) / 255 for x in re.findall(r"\d+", colour)[:3]]

@@ -29,7 +29,7 @@ def page(title: str, svgs: Sequence[str], items: Sequence[str]) -> str:
     """
     picture = merge(svgs)
     script = (HERE / "page.js").read_text(encoding="utf-8")
-    width = float(re.sub(r"[^\d.]", "", picture.get("width", "")) or 600)
+    width, height = (_points(picture, side) for side in ("width", "height"))
     parts = {
         "title": html.escape(title),
         "picture": markup(picture),
@@ -37,6 +37,7 @@ def page(title: str, svgs: Sequence[str], items: Sequence[str]) -> str:
         "steps": "\n".join(items),
         "last": str(len(items) - 1),
         "narrowest": f"{READABLE * width:.0f}",
+        "lowest": f"{READABLE * height:.0f}",
         "widest": f"{1.6 * width:.0f}",
         "hint": HINT if 'data-new="' in "".join(items) else "",
         "script": script,
@@ -57,10 +58,15 @@ def merge(svgs: Sequence[str]) -> ET.Element:
     '<svg><text>a</text><text data-frames="1">b</text></svg>'
     """
     roots = {k: ET.fromstring(svg) for k, svg in enumerate(svgs)}
-    whole = max(roots.values(), key=lambda root: float(re.sub(r"[^\d.]", "", root.get("width", "")) or 0))
+    whole = max(roots.values(), key=lambda root: _points(root, "width"))
     result = ET.Element(whole.tag, whole.attrib)
     _merge_into(result, roots)
     return result
+
+
+def _points(svg: ET.Element, side: str) -> float:
+    """The width or height of an SVG."""
+    return float(re.sub(r"[^\d.]", "", svg.get(side, "")) or 0)
 
 
 def _merge_into(result: ET.Element, versions: dict[int, ET.Element]) -> None:

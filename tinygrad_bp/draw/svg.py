@@ -13,6 +13,9 @@ TEXT = re.compile(r"(<text\b[^>]*>)([^<]*)(</text>)")
 ID = re.compile(r'\bid="([^"]*)"')
 TOOLTIP = re.compile(r'<title>[^<]*</title>\s*<g id="a_[^"]*"><a xlink:title="([^"]*)">\s*')  # a link to nowhere, for its title
 TITLE = re.compile(r"<title>[^<]*</title>\s*")
+NODE = re.compile(r'<g id="[^"]*" class="node[^>]*>.*?</g>', re.DOTALL)
+SHAPE = re.compile(r'<(?:ellipse|polygon|path)\b[^>]*? (?:cx|points|d)="([^"]*)"')
+START = re.compile(r'text-anchor="start" x="[^"]*" y="([^"]*)"')
 
 # On a dark page boxes turn dark and their text light; what stands outside of boxes is grey, and readable on both.
 DARK = {"#FFFFFF": "#1F2328"} | {
@@ -26,11 +29,12 @@ def finish(svg: str, prefix: str, numbers: Mapping[str, Sequence[str]], descript
     """The SVG of a layout program as this package gives it out.
 
     Every id gets the prefix; a text that writes a number has its name in ``data-number``; a hidden text is emptied;
-    a node's tooltip stands where browsers and screen readers look for it. ``numbers``: id of a node -> for each of its
-    texts the number, or "".
+    lines are centred; a node's tooltip stands where browsers and screen readers look for it. ``numbers``: id of a node
+    -> for each of its texts the number, or "".
     """
     svg = TITLE.sub(lambda found: found[0] if TOOLTIP.match(svg, found.start()) else "", svg)  # names such as n1->n2
     svg = re.sub(r"</a>\s*</g>\n", "", TOOLTIP.sub(r"<title>\1</title>\n", svg))
+    svg = NODE.sub(_centred, svg)
     svg = "".join(_numbered(svg, numbers))
     svg = TEXT.sub(lambda found: found[1] + found[3] if f'fill="{HIDDEN[:7]}"' in found[1] else found[0], svg)
     svg = TAG.sub(lambda tag: ID.sub(lambda found: f'id="{prefix}{found[1]}"', tag[0]), svg)
@@ -38,6 +42,16 @@ def finish(svg: str, prefix: str, numbers: Mapping[str, Sequence[str]], descript
     head, _, rest = svg.partition("<svg ")
     opening, closed, body = rest.partition(">")
     return head + root + opening + closed + f"\n{_style(f'#{prefix}picture')}" + body
+
+
+def _centred(node: re.Match[str]) -> str:
+    """A node with its lines centred whatever font is there: a layout program places their beginnings, for its own font."""
+    shape, lines = SHAPE.search(node[0]), START.findall(node[0])
+    if not shape or len(set(lines)) < len(lines):  # cells side by side stay where they are
+        return node[0]
+    across = [float(x) for x in re.findall(r"(-?[\d.]+),", shape[1]) or [shape[1]]]
+    middle = f"{(min(across) + max(across)) / 2:.2f}"
+    return START.sub(lambda line: f'text-anchor="middle" x="{middle}" y="{line[1]}"', node[0])
 
 
 def _numbered(svg: str, numbers: Mapping[str, Sequence[str]]) -> Iterator[str]:
