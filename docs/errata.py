@@ -82,15 +82,15 @@ HEAD = """# Errata of the five documents
 <!-- Written by docs/errata.py from the pages in docs/documents and tinygrad_bp/worked/errata*.py. -->
 
 {count} mistakes, from a lost factor to a slip in the last digit. {claimed} of them are claims of the documents' pages,
-which `python -m tinygrad_bp check` reads and finds wrong; for {named} of these it names the mistake, in the column
-*the tool says* (see [the catalogue](mistakes.md)). {shown} others, in words and listings, carry evidence: a computation that
+which `python -m tinygrad_bp check` reads and finds wrong; for {named} of these it names the mistake, *in italics* beside the
+kind (see [the catalogue](mistakes.md)). {shown} others, in words and listings, carry evidence: a computation that
 says what the printed version comes to and what the right one does, and an independent one that decides between them. The
 tests run every one. Where there is neither, the last column says why, or what there is to see.
 Slips of the pen that touch neither a formula nor a statement are not listed.
 
 **Size** is printed less right, the largest entry of an array, with its share of the right value."""
 
-COLUMNS = ["| | place | printed | right | kind | size | the tool says | |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+COLUMNS = ["| | place | printed | right | kind: *as the tool names it* | size | |", "| --- | --- | --- | --- | --- | --- | --- |"]
 
 ROUNDED = "Not mistakes: these figures follow from the rounded ones printed before them, and differ from the exact value in the last digit."
 
@@ -98,7 +98,8 @@ ROUNDED = "Not mistakes: these figures follow from the rounded ones printed befo
 def row(name: str, finding: Finding, claims: tuple[Found, ...]) -> str:
     """A line of the table."""
     f = finding
-    return f"| {name} | {f.place} | {f.printed} | {f.right} | {f.kind} | {size(f, claims)} | {told(claims)} | {f.why} |"
+    kind = f"{f.kind}: *{said}*" if (said := told(claims)) else f.kind
+    return f"| {name} | {f.place} | {f.printed} | {f.right} | {kind} | {size(f, claims)} | {f.why} |"
 
 
 def summary(findings: Iterable[Finding]) -> str:
