@@ -81,7 +81,7 @@ def gathered(program: Program) -> Gathered | None:
     b = array of shape (1,)
     z = t1 + b = array of shape (1,)
     y = sigmoid(z) = array of shape (1,)
-    t2 = take(y, index=(0,)) = 0.647941
+    t2 = y[0] = 0.647941
     """
     layers = _layers(program)
     if not layers:
