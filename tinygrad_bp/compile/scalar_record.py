@@ -285,12 +285,14 @@ def _give_copies_symbols(loss: Tensor, met: list[tuple[int, np.ndarray[Any, Any]
     past = 0
     for t in order(loss):
         own = [(x, block) for serial, x, block in met if past < serial < t.serial]
-        for i, a in enumerate(t.arrays):
+        arrays = list(t.arrays)
+        for i, a in enumerate(arrays):
             if isinstance(a, np.ndarray):
                 same = next(
                     (j for j, (x, _) in enumerate(own) if x.shape == a.shape and np.array_equal(x, a, equal_nan=x.dtype.kind == "f")), None
                 )
-                t.arrays[i] = a if same is None else own.pop(same)[1].symbols
+                arrays[i] = a if same is None else own.pop(same)[1].symbols
+        t.arrays = tuple(arrays)
         past = t.serial
 
 
