@@ -9,8 +9,8 @@ import numpy as np
 
 from tinygrad_bp import Program
 from tinygrad_bp.check.anatomy import Anatomy
-from tinygrad_bp.check.diagnosis import arrived, plants
 from tinygrad_bp.check.mistakes import CATALOGUE, FACTORS, OTHERS, RIGHT, Mistake
+from tinygrad_bp.check.planting import arrived, plants
 from tinygrad_bp.program import element_names
 from tinygrad_bp.worked import step_by_step
 

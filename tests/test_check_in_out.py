@@ -6,7 +6,8 @@ import pytest
 import tinygrad_bp as tg
 from tinygrad_bp import Tensor
 from tinygrad_bp.check.anatomy import Anatomy
-from tinygrad_bp.check.diagnosis import diagnose, plants
+from tinygrad_bp.check.diagnosis import diagnose
+from tinygrad_bp.check.planting import plants
 from tinygrad_bp.program import Program
 from tinygrad_bp.worked import bp_explained
 

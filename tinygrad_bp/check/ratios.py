@@ -81,11 +81,23 @@ def _quantities(anatomy: Anatomy, claims: Sequence[Any]) -> dict[str, Array]:
 
 
 def _at(anatomy: Anatomy, c: Any) -> dict[str, Array]:
+    """The quantities of a claim's layer, in the shape of what is claimed; none for several samples."""
     layer = next((L for L in anatomy.layers if c.line in (L.weight, L.net, L.out) or (L.bias and c.line == _bias_line(L))), None)
     if layer is None or len(layer.X) != 1:
         return {}
-    names, shape = anatomy.program.names, anatomy.program.lines[c.line].shape
-    is_weight = c.line == layer.weight
+    shape = anatomy.program.lines[c.line].shape
+    turned = c.line == layer.weight and layer.W.shape != shape
+    found = {name: (q.T if turned else q) for name, q in _beside(anatomy, layer, c.line == layer.weight).items()}
+    try:
+        shaped = {name: q.reshape(shape) for name, q in found.items()}
+    except ValueError:  # a bias that is shared
+        return {}
+    return {name: np.ravel(q if c.index is None else np.asarray(q[c.index])) for name, q in shaped.items()}
+
+
+def _beside(anatomy: Anatomy, layer: Layer, is_weight: bool) -> dict[str, Array]:
+    """What each neuron of a layer has, or each of its weights."""
+    names = anatomy.program.names
     out = (lambda a: np.broadcast_to(a[0][:, None], layer.W.shape)) if is_weight else (lambda a: a[0])
     found = {names[layer.net]: out(layer.Z)}
     if layer.activation is not None:
@@ -96,13 +108,7 @@ def _at(anatomy: Anatomy, c: Any) -> dict[str, Array]:
     if is_weight:
         x = np.broadcast_to(layer.X[0], layer.W.shape)
         found |= {names[layer.x]: x, f"(1 - {names[layer.x]})": 1 - x, names[layer.weight]: layer.W}
-    turned = is_weight and layer.W.shape != shape
-    oriented = {name: (q.T if turned else q) for name, q in found.items()}
-    try:
-        shaped = {name: q.reshape(shape) for name, q in oriented.items()}
-    except ValueError:  # a bias that is shared
-        return {}
-    return {name: np.ravel(q if c.index is None else np.asarray(q[c.index])) for name, q in shaped.items()}
+    return found
 
 
 def _bias_line(layer: Layer) -> int:
