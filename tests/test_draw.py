@@ -6,6 +6,8 @@ The golden files beside this one are rewritten by ``UPDATE_GOLDEN=1 pytest tests
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -18,7 +20,7 @@ import pytest
 
 import tinygrad_bp as tg
 from tinygrad_bp import Tensor, draw, nn
-from tinygrad_bp.draw import layout
+from tinygrad_bp.draw import fonts, layout
 from tinygrad_bp.draw.columns import spread
 from tinygrad_bp.draw.labels import escape
 from tinygrad_bp.draw.layers import find_layers
@@ -156,9 +158,10 @@ def test_a_huge_graph_is_summarised() -> None:
     x = y = Tensor(1.0, requires_grad=True, name="x")
     for _ in range(100_000):
         y = y + x
-    shown = words(draw.graph(y))
-    assert "100000 x add" in shown
-    assert "The graph has 100001 tensors; more than 1000 are not drawn one by one." in shown
+    for options in ({}, {"backward": True}, {"depth": 1}, {"wrt": x}):
+        shown = words(draw.graph(y, **options))  # type: ignore[arg-type]
+        assert "100000 x add" in shown
+        assert "The graph has 100001 tensors; more than 1000 are not drawn one by one." in shown
 
 
 def test_an_unrecorded_tensor_is_refused() -> None:
@@ -281,25 +284,48 @@ def test_spread_keeps_order_and_distance() -> None:
 # -- text in pictures ----------------------------------------------------------------------------------------------
 
 
+TAGS = {"svg", "style", "g", "title", "text", "path", "polygon", "polyline", "ellipse"}
+
+
+def nasty_pictures(name: str) -> list[draw.Drawing]:
+    """Every kind of picture, each with this name in it."""
+    x = Tensor(1.5, requires_grad=True, name=name)
+    W = Tensor([[2.5]], requires_grad=True, name=name)
+    model = nn.Sequential(nn.Linear(1, 1, rng=0))
+    model[0].weight.named(name)
+    loss = np.sum(np.tanh(np.ones(1) @ W.T)).named(name)
+    return [
+        draw.graph(x * x), draw.graph(x * x, backward=True), draw.graph(np.exp(x * 2.0), wrt=x),
+        draw.graph(model(np.ones(1)), model=model, depth=1),
+        draw.network(loss), draw.network(loss, boxes=True), draw.network(model), draw.network(loss, weights=False), draw.backward(loss),
+        draw.circuit(x * x + x),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", NASTY)
 def test_names_are_drawn_as_text(name: str) -> None:
     readable = name.replace("\n", " ").replace("\x00", "\ufffd").replace("\x1b", "\ufffd")
-    x = Tensor(1.5, requires_grad=True, name=name)
-    W = Tensor([[2.5]], requires_grad=True, name=name)
-    for picture in (draw.graph(x * x), draw.network(np.sum(np.tanh(np.ones(1) @ W.T)).named(name))):
+    for picture in nasty_pictures(name):
         root = ET.fromstring(picture.svg())
-        assert {e.tag.rpartition("}")[2] for e in root.iter()} <= {
-            "svg",
-            "style",
-            "g",
-            "title",
-            "text",
-            "path",
-            "polygon",
-            "polyline",
-            "ellipse",
-        }
-        assert any(readable in (e.text or "") for e in root.iter())
+        assert {e.tag.rpartition("}")[2] for e in root.iter()} <= TAGS
+        assert not [key for e in root.iter() for key in e.keys() if key.startswith("on") or key.endswith("href")]  # noqa: SIM118
+        said = [(e.text or "") for e in root.iter() if e.tag.endswith(("}text", "}title"))]
+        assert any(readable in text for text in said), said
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_tooltips_say_names_as_they_are(name: str) -> None:
+    readable = name.replace("\n", " ").replace("\x00", "\ufffd").replace("\x1b", "\ufffd")
+    x = Tensor(1.5, requires_grad=True, name=name)
+    titles = [e.text for e in ET.fromstring(draw.graph((x * 2.0).named("y")).svg()).iter() if e.tag.endswith("}title")]
+    assert f"y = {readable} * 2" in titles
+
+
+def test_tooltips_carry_the_formula() -> None:
+    titles = {e.text for e in ET.fromstring(draw.network(worked_example()).svg()).iter() if e.tag.endswith("}title")}
+    assert "net_h1 = w1 * i1 + w2 * i2 + b1; out_h1 = sigmoid(net_h1)" in titles
+    assert "dnet_o1/d(weight) = out_h1; dE_total/d(weight) = delta * out_h1" in titles
+    assert not [title for title in titles if title and title.startswith("n0")]  # no names of the layout program's
 
 
 def test_escape_leaves_no_markup() -> None:
@@ -329,11 +355,8 @@ def test_unknown_suffix(small: draw.Drawing, tmp_path: Path) -> None:
 
 
 def test_pdf_says_what_to_install(small: draw.Drawing, tmp_path: Path) -> None:
-    program = (
-        layout.find_program("graphviz-pure") if layout.shutil.which("graphviz-pure") else str(Path(sys.executable).parent / "graphviz-pure")
-    )
     with pytest.raises(LayoutError, match=r"cannot write pdf; .* install Graphviz"):
-        small.save(tmp_path / "picture.pdf", program=program)
+        small.save(tmp_path / "picture.pdf", program=pure())
     assert not list(tmp_path.iterdir())
 
 
@@ -351,8 +374,80 @@ def test_nothing_is_left_where_writing_fails(small: draw.Drawing, tmp_path: Path
 
 
 def test_no_such_folder(small: draw.Drawing, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*missing to save picture\.dot in"):
         small.save(tmp_path / "missing" / "picture.dot")
+
+
+def test_a_folder_in_the_way(small: draw.Drawing, tmp_path: Path) -> None:
+    (tmp_path / "picture.svg").mkdir()
+    with pytest.raises(OSError, match=r"picture\.svg"):
+        small.save(tmp_path / "picture.svg")
+    assert [p.name for p in tmp_path.iterdir()] == ["picture.svg"]
+
+
+def pure() -> str:
+    """The layout program that comes with the tests, whatever else is installed."""
+    return shutil.which("graphviz-pure") or str(Path(sys.executable).parent / "graphviz-pure")
+
+
+def test_a_png_without_the_font_says_so(tmp_path: Path) -> None:
+    drawing = draw.graph(Tensor(2.0, requires_grad=True, name="\u8f93\u5165") * 3.0)
+    with pytest.raises(LayoutError, match=r"no font with \u5165\u8f93, and would draw boxes.*Save an SVG"):
+        drawing.png(program=pure())
+    with pytest.raises(LayoutError, match="no font"):
+        drawing.save(tmp_path / "picture.png", program=pure())
+    assert not list(tmp_path.iterdir())
+    assert "\u8f93\u5165" in drawing.save(tmp_path / "picture.svg", program=pure()).read_text(encoding="utf-8")
+    greek = draw.graph(Tensor(2.0, requires_grad=True, name="\u03b4\u03c3\u03b7") * 3.0)
+    assert greek.png(program=pure()).startswith(b"\x89PNG")
+
+
+def test_fonts_are_looked_up_where_letters_without_one_differ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(fonts, "_picture", lambda letter, program: letter.encode())  # as boxes with the letter's number in them
+    monkeypatch.setattr(fonts.shutil, "which", lambda name: str(tmp_path / name))
+    monkeypatch.setattr(
+        fonts.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, b"Font" * ("e9" in command[1]), b"")
+    )
+    fonts.check_letters("caf\u00e9", "first")
+    with pytest.raises(LayoutError, match="no font with \u8f93"):
+        fonts.check_letters("\u00e9\u8f93", "first")
+    monkeypatch.setattr(fonts.shutil, "which", lambda name: None)
+    fonts.check_letters("\u8f93", "second")  # nobody knows
+
+
+def test_wide_letters_get_room() -> None:
+    from tinygrad_bp.draw.labels import measure
+
+    assert measure("\u8f93\u5165") == 2.0
+    narrow, wide = (
+        draw.graph(Tensor(2.0, requires_grad=True, name=name) * 3.0, gradients=False).svg(program=pure())
+        for name in ("ab", "\u8f93\u5165\u8f93\u5165")
+    )
+    widths = [float(re.findall(r'points="([\d.]+),[^"]*" ?/?>\s*<text[^>]*font-weight="bold"', svg)[0]) for svg in (narrow, wide)]
+    assert widths[1] > widths[0] + 10
+
+
+def test_dark_pages() -> None:
+    svg = draw.network(worked_example()).svg(prefix="p-")
+    assert "@media (prefers-color-scheme: dark)" in svg
+    rules = re.findall(r"([^{}]+)\{fill:", svg[svg.index("{", svg.index("@media")) + 1 :])
+    assert all(rule.startswith("#p-picture ") for rule in rules)  # nothing else on the page changes
+    assert 'fill="white"' not in svg  # the page shines through
+
+
+def test_same_bytes_in_every_process() -> None:
+    code = (
+        "from tests.test_draw import worked_example; from tinygrad_bp import draw; import hashlib\n"
+        "loss = worked_example()\n"
+        "pictures = [draw.graph(loss), draw.graph(loss, backward=True), draw.network(loss), draw.backward(loss, 'W1')]\n"
+        "pictures.append(draw.circuit(loss))\n"
+        "print(hashlib.sha256(''.join(p.svg() for p in pictures).encode()).hexdigest())"
+    )
+    seen = {
+        subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
+        for seed in ("1", "2")
+    }
+    assert len(seen) == 1
 
 
 def script(folder: Path, name: str, text: str) -> str:

@@ -35,11 +35,14 @@ def widest(units: Units) -> float:
     return max(diameter(label) for i, label in units if i is not None)
 
 
+def drawn(units: int, needed: frozenset[int] = frozenset()) -> list[int]:
+    """Which units of a layer are drawn."""
+    return list(range(units)) if units <= MOST else sorted({*range(SHOWN), units - 1, *sorted(needed)[:MOST]})
+
+
 def shown(units: int, say: Callable[[int], Label], needed: frozenset[int] = frozenset()) -> Units:
     """All units of a narrow layer; of a wide one the first few, the last and those needed, and how many are left out."""
-    if units <= MOST:
-        return [(i, say(i)) for i in range(units)]
-    kept = sorted({*range(SHOWN), units - 1, *sorted(needed)[:MOST]})
+    kept: list[int] = drawn(units, needed)
     found: Units = []
     for before, i in zip([-1, *kept], kept, strict=False):
         if i > before + 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from typing import Any
 
 import graphviz
 
+from tinygrad_bp.draw.fonts import check_letters
 from tinygrad_bp.draw.labels import FONT, GREY, NEW, Label, Show, printable
-from tinygrad_bp.draw.layout import TIMEOUT, run_layout
+from tinygrad_bp.draw.layout import TIMEOUT, find_program, run_layout
 from tinygrad_bp.draw.svg import finish
 from tinygrad_bp.errors import LayoutError
 from tinygrad_bp.files import write_whole
@@ -53,7 +55,7 @@ class Canvas:
         name, self.count = f"n{self.count}", self.count + 1
         if label and self.show and any(run.number and self.show(run.number) == "new" for run in label):
             style = dict(style) | {"color": NEW, "penwidth": "3"}  # not by its colour alone, and bold letters would move
-        marks = {"id": id or name, "tooltip": graphviz.escape(printable(tooltip) or " ")}
+        marks = {"id": id or name, "tooltip": _tooltip(tooltip)}
         (within or self.digraph).node(name, label.markup(self.show) if label else "", **(marks | dict(style)))
         if label and any(run.number for run in label):
             self.numbers[id or name] = tuple(str(run.number or "") for run in label)
@@ -75,6 +77,11 @@ class Canvas:
     def drawing(self, description: str) -> Drawing:
         """The finished picture."""
         return Drawing(self.digraph, self.numbers, description)
+
+
+def _tooltip(text: str) -> str:
+    """A text as Graphviz reads tooltips: entities first, and a backslash twice as an escape."""
+    return html.escape(printable(text), quote=False).replace("\\", "\\" * 4) or " "
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,8 +128,18 @@ class Drawing:
         return finish(run_layout(self.source, "svg", program, timeout).decode(), prefix, self.numbers, self.description)
 
     def png(self, program: str | None = None, timeout: float = TIMEOUT) -> bytes:
-        """The picture as the bytes of a PNG, at 96 dots per inch. Raises ``LayoutError`` as ``svg`` does."""
-        return run_layout(self.source, "png", program, timeout)
+        """The picture as the bytes of a PNG, at 96 dots per inch.
+
+        Raises ``LayoutError`` as ``svg`` does, and where the layout program has no font for a letter of the picture.
+        """
+        return self._painted("png", program, timeout)
+
+    def _painted(self, kind: str, program: str | None, timeout: float) -> bytes:
+        """The picture in a format in which letters are painted, or embedded with their fonts."""
+        program = find_program(program)
+        painted = run_layout(self.source, kind, program, timeout)
+        check_letters(self.source, program)
+        return painted
 
     def save(self, path: str | os.PathLike[str], program: str | None = None, timeout: float = TIMEOUT) -> Path:
         """Write the picture to a file, in the format of its suffix: svg, png, jpg, pdf; dot or gv for the DOT text.
@@ -134,12 +151,14 @@ class Drawing:
         suffix = path.suffix.lower()
         if suffix not in FORMATS and suffix not in TEXT:
             raise LayoutError(f"cannot tell the format of {path.name!r} from its suffix; use one of {', '.join([*FORMATS, *TEXT])}")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {path.parent} to save {path.name} in")
         if suffix in TEXT:
             data = self.source.encode()
         elif suffix == ".svg":
             data = self.svg(program, timeout).encode()
         else:
-            data = run_layout(self.source, FORMATS[suffix], program, timeout)
+            data = self._painted(FORMATS[suffix], program, timeout)
         write_whole(path, data)
         return path
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinygrad_bp.draw.columns import Units
 from tinygrad_bp.draw.drawing import Drawing
 from tinygrad_bp.draw.labels import GREY, VERMILLION, Label, Number, Run, Show, bold, tint
-from tinygrad_bp.draw.networks import Picture, emphatic, label
+from tinygrad_bp.draw.networks import WRITTEN, Picture, emphatic, label
 from tinygrad_bp.draw.neurons import Index, Network
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import format_number
@@ -96,7 +97,8 @@ class _Flow(Picture):
 
     def __init__(self, net: Network, route: Route, show: Show | None) -> None:
         self.route = route
-        super().__init__(net, show=show)
+        super().__init__(net, weights=True, show=show)
+        self.is_crowded = any(self.edge_count(k) > WRITTEN for k in range(self.depth))
 
     def description(self) -> str:
         return f"How the error flows back from {self.net.loss_name} to {self.route.goal}"
@@ -206,6 +208,11 @@ class _Flow(Picture):
         deltas = [self.grad(layer.net, net.at(layer.net, j)) for j in range(net.width(k + 1))]
         return label(emphatic(value), self.value(math.fsum(deltas), "sum of deltas", strong=True))
 
+    def edges(self, k: int, before: Units, units: Units) -> list[tuple[int | None, int]]:
+        """All edges, or where these are too many those on the paths."""
+        found = super().edges(k, before, units)
+        return [(i, j) for i, j in found if self.is_on_path(k, i, j)] if self.is_crowded else found
+
     # -- how they are drawn ------------------------------------------------------------------------------------------
 
     def carries(self, k: int, i: int, j: int) -> bool:
@@ -225,6 +232,9 @@ class _Flow(Picture):
         if i is None and not layer.unit:
             return self.ends_in_bias(k) and self.route.passes(k, j)
         return self.is_goal(k, layer.weight_index(self.net.width(k) if i is None else i, j))
+
+    def is_on_path(self, k: int, i: int | None, j: int) -> bool:
+        return self.ends_here(k, i, j) or (i is not None and self.carries(k, i, j))
 
     def unit_style(self, column: int, i: int) -> Mapping[str, str]:
         style = dict(super().unit_style(column, i))
@@ -249,7 +259,7 @@ class _Flow(Picture):
         return dict(super().target_style(j)) | (PATH if self.route.passes(self.depth - 1, j) else ASIDE)
 
     def line(self, k: int, i: int | None, j: int) -> dict[str, str]:
-        on_path = self.ends_here(k, i, j) or (i is not None and self.carries(k, i, j))
+        on_path = self.is_on_path(k, i, j)
         return PATH | {"dir": "back"} if on_path else {"penwidth": "0.5"}
 
     def first_half(self, k: int, i: int | None, j: int) -> dict[str, str]:

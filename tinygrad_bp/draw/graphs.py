@@ -64,15 +64,15 @@ def graph(
     known = {p.serial for p in model.parameters()} if model is not None else set()
     if known and not known & program.serials.keys():
         raise GraphError("none of the model's parameters is in the graph: give the model that computed the output")
-    modules = Modules(program, model)
-    if backward:
-        return _Graph(*both_sweeps(program), digits, {}, None, show).draw()
-    groups = modules.collapse(depth) if depth is not None else {}
-    if len(program) - len(groups) + len({id(group) for group in groups.values()}) > LIMIT:
-        return _summarised(program)
-    found = program.gradients if gradients and program.output.value.size == 1 else {}
-    found = {place: g for place, g in found.items() if program.lines[place].tracked}
-    return _Graph(program, len(program), digits, found, modules, show, groups, wrt).draw()
+    if backward and len(program) <= LIMIT:
+        picture = _Graph(*both_sweeps(program), digits, {}, None, show)
+    else:
+        modules = Modules(program, model)
+        groups = modules.collapse(depth) if depth is not None else {}
+        found = program.gradients if gradients and program.output.value.size == 1 else {}
+        found = {place: g for place, g in found.items() if program.lines[place].tracked}
+        picture = _Graph(program, len(program), digits, found, modules, show, groups, wrt)
+    return picture.draw() if picture.size <= LIMIT else _summarised(program)
 
 
 class _Graph:
@@ -98,6 +98,11 @@ class _Graph:
         self.frames: dict[Path, Any] = {}
         self.drawn: set[tuple[str, str]] = set()  # edges to boxes, each of which is drawn once
         self.later: list[tuple[Any, ...]] = []
+
+    @property
+    def size(self) -> int:
+        """How many nodes it would have, one for an operation with its result."""
+        return len(self.kept - self.groups.keys()) + len({id(group) for place, group in self.groups.items() if place in self.kept})
 
     def draw(self) -> Drawing:
         for line in self.program:

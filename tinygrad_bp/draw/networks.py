@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tinygrad_bp.draw.boxes import draw_boxes
-from tinygrad_bp.draw.columns import GAP, Page, Units, box, shown, spread, widest
+from tinygrad_bp.draw.columns import GAP, Page, Units, box, drawn, shown, spread, widest
 from tinygrad_bp.draw.drawing import Drawing
 from tinygrad_bp.draw.labels import BLUE, GREEN, GREY, NEW, ORANGE, PURPLE, SKY, VERMILLION, Label, Run, Show, bold, lines, tint
 from tinygrad_bp.draw.neurons import Index, Network
@@ -94,11 +94,11 @@ class Picture:
     def __init__(
         self, net: Network, after: Network | None = None, by_weight: bool = False, weights: bool | None = None, show: Show | None = None
     ) -> None:
-        self.net, self.after, self.weights = net, after, weights
+        self.net, self.after = net, after
         self.depth = len(net.layers)
-        self.by_weight = by_weight or not all(map(self.is_written, range(self.depth)))
-        drawn = [abs(net.program.lines[layer.weight].value).max(initial=0.0) for layer in net.layers]
-        self.largest = max(drawn, default=0.0) or 1.0
+        self.is_written = all(self.edge_count(k) <= WRITTEN for k in range(self.depth)) if weights is None else weights
+        self.by_weight = by_weight or not self.is_written
+        self.largest = max(abs(net.program.lines[layer.weight].value).max(initial=0.0) for layer in net.layers) or 1.0
         self.page = Page(list(self.caption()), show)
         self.height = 0.0  # of the columns of units
 
@@ -124,7 +124,7 @@ class Picture:
     def caption(self) -> Iterator[str]:
         net = self.net
         if net.samples > 1:
-            number = f"sample {net.sample} of {net.samples}" if any(net.sample) else f"the first of {net.samples} samples"
+            number = f"sample {net.which} of {net.samples}, counted from 0" if net.which else f"the first of {net.samples} samples"
             yield f"inputs, neurons and targets: {number}; grad of a weight: of the whole batch"
         if net.gradients:
             yield f"grad: d({net.loss_name}) / d(weight), delta: d({net.loss_name}) / d(weighted sum)"
@@ -218,24 +218,24 @@ class Picture:
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
-    def is_written(self, k: int) -> bool:
-        """Whether the weights of a layer are written on its edges."""
-        if self.weights is not None:
-            return self.weights
-        drawn = [min(self.net.width(c), 4 if self.net.width(c) > 6 else 6) for c in (k, k + 1)]
+    def edge_count(self, k: int) -> int:
+        """How many edges of a layer would have something written on them."""
+        rows, columns = (len(drawn(self.net.width(column), self.must_show(column))) for column in (k, k + 1))
         layer = self.net.layers[k]
-        return (drawn[0] + (layer.unit or (layer.bias is not None and not self.net.is_shared(layer)))) * drawn[1] <= WRITTEN
+        return (rows + (layer.unit or (layer.bias is not None and not self.net.is_shared(layer)))) * columns
 
     def units(self, column: int, units: Units) -> Nodes:
         """A column of circles, evenly over the height. The nodes of those that are drawn, by index."""
         width = widest(units)
         self.page.gap = max(GAP, self.height / 11)  # higher columns farther apart, so that edges do not run past their neurons
-        x, step = self.page.column(width), self.height / len(units)
+        beside = max((box(what)[0] for i, what in units if i is None), default=0.0)
+        x, step = self.page.column(max(width, beside)), self.height / len(units)
         nodes: Nodes = {}
         for row, (i, what) in enumerate(units):
             marks = {} if i is None else self.unit_marks(column, i)
             style = MORE if i is None else self.unit_style(column, i)
-            node = self.page.node(what, (x, (row + 0.5) * step), (width, width), style, **marks)
+            size = box(what) if i is None else (width, width)
+            node = self.page.node(what, (x, (row + 0.5) * step), size, style, **marks)
             if i is not None:
                 nodes[i] = node
         return nodes
@@ -253,8 +253,8 @@ class Picture:
         """A layer's bias, its weights and its neurons, right of the units that it reads."""
         keys = self.edges(k, before, units)
         bias = self.bias_unit(k) if any(i is None for i, _ in keys) else None
-        from_ = sources if bias is None else sources | {None: bias}
-        if not self.is_written(k):
+        from_ = sources if bias is None else sources | {None: f"{bias}:e"}  # from its side, past the units above it
+        if not (self.is_written and keys):
             self.page.right += LINES_GAP - GAP
             targets = self.units(k + 1, units)
             for i, j in keys:
@@ -281,8 +281,8 @@ class Picture:
         shared = self.net.is_shared(layer)
         what = self.shared_bias(k) if shared else lines(bold("1"), Run("unit" if layer.unit else "bias"))
         width, height = box(what)
-        width, right = width + 10, max(self.page.right, self.page.left + width + 10)
-        self.page.right = max(self.page.right, right - width / 2 + 14 - self.page.gap)  # its edges go up left of the labels
+        width = width + 10
+        right = self.page.right = max(self.page.right, self.page.left + width)
         place = layer.weight if layer.bias is None else layer.bias
         tooltip = "one bias for all neurons of the layer" if shared else "a unit that is always 1"
         marks = {"id": mark("bias", place), "tooltip": tooltip}
@@ -293,7 +293,7 @@ class Picture:
 
     def labels_height(self, k: int, before: Units, units: Units) -> float:
         """Roughly the height of a column of weights."""
-        if not self.is_written(k):
+        if not self.is_written:
             return 0.0
         written = [self.weight(k, i, j) for i, j in self.edges(k, before, units) if not self.is_joint(k, i)]
         return sum(box(what)[1] + 6 for what in written)

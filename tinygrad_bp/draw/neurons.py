@@ -34,6 +34,7 @@ class Network:
         self.samples = int(np.prod(self.batch))
         if not 0 <= sample < max(self.samples, 1):
             raise GraphError(f"the batch has {self.samples} samples, counted from 0; got sample={sample}")
+        self.which = sample
         self.sample = tuple(map(int, np.unravel_index(sample, self.batch))) if self.batch else ()
         found = program.gradients if gradients and program.output.value.size == 1 and not bare else {}
         self.gradients: Mapping[int, Any] = {place: g for place, g in found.items() if program.lines[place].tracked}
@@ -87,8 +88,7 @@ class Network:
         return Run(text, colour=GRADIENT if gradient else "", number=Number(place, index, gradient))
 
     def _is_parameter(self, place: int) -> bool:
-        line = self.program.lines[place]
-        return line.rule is None and line.tracked
+        return any(place in (layer.weight, layer.bias) for layer in self.layers)
 
     # -- names ---------------------------------------------------------------------------------------------------
 
