@@ -18,15 +18,15 @@ __all__ = [
     "Program", "Tensor", "bilinear", "check", "compile", "composed", "constant", "detect_anomaly", "draw", "elu", "enable_grad", "erf",
     "explain", "gelu", "general", "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "leaky_relu", "linear", "log_softmax",
     "logsumexp", "nn", "no_grad", "optim", "pointwise", "relu", "sigmoid", "silu", "softmax", "softplus", "value_and_grad", "vjp",
-    "worked",
+    "why", "worked",
 ]  # fmt: skip
 del _compositions
 
 
 def __getattr__(name: str) -> Any:
     """What draws, explains and checks is imported when it is first used."""
-    if name == "gradcheck":
-        return importlib.import_module(f"{__name__}.check").gradcheck
+    if name in ("gradcheck", "why"):
+        return getattr(importlib.import_module(f"{__name__}.{'check' if name == 'gradcheck' else 'explain'}"), name)
     if name not in ("Program", "check", "compile", "draw", "explain", "nn", "optim", "worked"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{name.lower()}")

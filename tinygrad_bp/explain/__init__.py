@@ -10,8 +10,10 @@ import types
 from typing import Any
 
 from tinygrad_bp.explain.derivation import Derivation, explain
+from tinygrad_bp.explain.notation import NOTATIONS, Notation
+from tinygrad_bp.explain.reasons import why
 
-__all__ = ["Derivation", "explain"]
+__all__ = ["NOTATIONS", "Derivation", "Notation", "explain", "why"]
 
 
 class _Callable(types.ModuleType):

@@ -186,6 +186,8 @@ class _Unicode(_Text):
         if sign == "**" and b[0].lstrip("-").isdigit():
             return f"{_paren(a, level + 1)}{b[0].translate(SUPERSCRIPT)}", level
         left, right = _least(sign, level, a, b)
+        if sign == "@" and _vectors(x):
+            return f"{_paren(a, ATOM)}ᵀ {_paren(b, right)}", level
         mark = {
             "*": " ⊙ " if all(map(_is_array, x.operands)) else " · ",
             "@": " ",
@@ -230,6 +232,8 @@ class _Latex(_Text):
             "<=": r"\le",
         }
         left, right = _least(sign, level, a, b)
+        if sign == "@" and _vectors(x):
+            return rf"{_brackets(a, ATOM)}^{{T}} \, {_brackets(b, right)}", level
         return f"{_brackets(a, left)} {marks.get(sign, sign)} {_brackets(b, right)}", level
 
     def minus(self, x: Expression, a: Parts) -> Parts:
@@ -316,6 +320,11 @@ def index_text(index: Any) -> str:
     if isinstance(index, np.ndarray):
         return np.array2string(index, separator=", ", threshold=6, edgeitems=2).replace("\n", "")
     return "..." if index is ... else str(index)
+
+
+def _vectors(x: Expression) -> bool:
+    """Whether both operands have one axis: their product is a row times a column."""
+    return all(operand.shape is not None and len(operand.shape) == 1 for operand in x.operands)
 
 
 def _is_array(x: Expression) -> bool:
