@@ -304,9 +304,14 @@ def _sentence(block: Heading | Sentence | Legend, form: Form | Literal["markdown
 
 
 def _table_lines(table: Table, form: Form) -> Iterator[str]:
+    """Columns beside each other; the last one goes on beneath itself where the terminal ends."""
     rows = [table.head, *(tuple(_sentence(Sentence((cell,)), form) for cell in row) for row in table.rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.head))]
+    margin = sum(widths[:-1]) + 2 * (len(widths) - 1)
     for k, row in enumerate(rows):
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        before = "  ".join(cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)) + "  "
+        first, *rest = textwrap.wrap(row[-1], WIDTH - margin, break_long_words=False) or [""]
+        yield (before + first).rstrip()
+        yield from (" " * margin + line for line in rest)
         if k == 0:
-            yield "-" * min(WIDTH, sum(widths) + 2 * len(widths) - 2)
+            yield "-" * min(WIDTH, margin + widths[-1])
