@@ -347,7 +347,7 @@ def test_what_does_not_change_leaves_the_loop_and_what_is_not_needed_goes() -> N
 
 def test_constants_are_folded() -> None:
     source = written(lambda x: (np.exp(Tensor(0.0)) + 1) * x * 1.0 + 0.0, [np.array(0.5)]).source
-    assert source.endswith("    loss = 2 * x0\n    return loss, 2\n")
+    assert source.endswith("    loss = 2.0 * x0\n    return loss, 2.0\n")
 
 
 class Lookback(optim.Optimizer):

@@ -194,15 +194,15 @@ class Compiled:
         """
         if self.optimizer is None:
             raise TypeError("repeat() repeats a training step; give compile an optimizer")
-        losses: list[Any] = []
-        while len(losses) < n:
-            losses.append(np.reshape(self(*args, **options), ()))  # records, where no program fits
+        parts: list[Any] = []
+        while (left := n - sum(map(len, parts))) > 0:
+            parts.append([float(np.reshape(self(*args, **options), ()))])  # records, where no program fits
             steps = self.latest.steps if self.latest is not None else None
-            if steps is not None and len(losses) < n:
+            if steps is not None and left > 1:
                 with self.lock:
-                    more = steps(_Arguments(self, args, options).leaves, n - len(losses))
-                losses.extend(() if more is None else more)
-        return np.array(losses)
+                    more = steps(_Arguments(self, args, options).leaves, left - 1)
+                parts += [] if more is None else [more]
+        return np.concatenate(parts) if parts else np.empty(0)
 
     # -- looking at it -----------------------------------------------------------------------------------------------
 

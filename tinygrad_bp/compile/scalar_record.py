@@ -80,6 +80,7 @@ class Recording:
             for p, name in zip(self.parameters, task.parameter_names, strict=True)
         ]
         self._run()
+        self.counts: set[str] = set()  # names of whole numbers
         self.state: dict[str, tuple[Expression, Expression]] = {}  # name -> what it stands for before an update, and after it
         if task.optimizer is not None:
             self._update()
@@ -218,7 +219,9 @@ class Recording:
                 raise CompileError(f"the update of {type(self.task.optimizer).__name__} cannot be written out: {key} has shape {shape}")
             place = (key, value if shared else i)
             if place not in counts:
-                counts[place] = Cells(symbol(self.names.new(key)))
+                name = self.names.new(key)
+                counts[place] = Cells(symbol(name))
+                self.counts |= {name} if isinstance(value, int) else set()
             return counts[place]
 
         return {i: {key: symbols(i, key, value) for key, value in state.get(i, {}).items()} for i in self.moving}

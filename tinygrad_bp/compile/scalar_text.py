@@ -22,6 +22,8 @@ def source(recording: Recording, careful: bool = False) -> str:
     """The program. ``careful`` leaves functions that may overflow, and the import, to whoever runs it."""
     nodes = Nodes({} if careful else AS_WRITTEN)
     loss, *gradients = results = [nodes.node(x) for x in recording.results()]
+    for old, _ in recording.state.values():
+        nodes.node(old).whole = old.name in recording.counts
     names = copy.deepcopy(recording.names)
     labels = Labels(recording, nodes, names)
     listing = Listing(names, {nodes.node(old): nodes.node(new) for old, new in recording.state.values()}, results)
@@ -95,7 +97,7 @@ def _names(blocks: Iterable[Block]) -> list[str]:
 
 def _called(nodes: Iterable[Node]) -> set[str]:
     """The names that a program takes from elsewhere: functions, and numbers that are not finite."""
-    numbers = {literal(node.leaf.value).lstrip("-") for node in nodes if node.leaf is not None and not node.name}
+    numbers = {literal(float(node.leaf.value)).lstrip("-") for node in nodes if node.leaf is not None and not node.name}
     return {node.function for node in nodes if node.function in CALLED} | (numbers & {"inf", "nan"})
 
 
