@@ -345,6 +345,18 @@ def test_what_does_not_change_leaves_the_loop_and_what_is_not_needed_goes() -> N
     assert "sinh" not in source
 
 
+def test_each_backward_line_says_what_it_pulls_back() -> None:
+    """All lines from the loss on that have no line of their own in the backward part."""
+
+    def f(x: Any, y: Any) -> Any:
+        h = (np.tanh(x) * 2).named("h")
+        return np.sum(h * y)
+
+    lines = written(f, [np.array([0.5]), np.array([2.0])]).source.splitlines()
+    assert "    # back through sum, multiply, h (multiply, tanh)" in lines
+    assert "    d_x0 = 2.0 * x1 * (1.0 - t1 * t1)" in lines
+
+
 def test_constants_are_folded() -> None:
     source = written(lambda x: (np.exp(Tensor(0.0)) + 1) * x * 1.0 + 0.0, [np.array(0.5)]).source
     assert source.endswith("    loss = 2.0 * x0\n    return loss, 2.0\n")

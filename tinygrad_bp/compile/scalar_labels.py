@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from tinygrad_bp.compile.scalar_cells import is_known
 from tinygrad_bp.compile.scalar_record import Recording, cells
-from tinygrad_bp.compile.scalar_source import Names, Node, Nodes
+from tinygrad_bp.compile.scalar_source import Names, Node, Nodes, reachable
 from tinygrad_bp.expression import Expression
 from tinygrad_bp.program import element_names
 from tinygrad_bp.tensor import Tensor
@@ -25,28 +24,32 @@ class Labels:
             for x in t.inputs:
                 if isinstance(x, Tensor):
                     self.users.setdefault(x.serial, []).append(t)
-            if t.rule is not None and t.name:
-                for name, cell in zip(element_names(t.name, t.shape), cells(t.raw).raw.flat, strict=True):
-                    self._label(self.forward, cell, partial(names.new, str(name)), True)
-        self._label(self.forward, recording.loss, partial(names.new, "loss"), True)
-        for t in reversed(recording.graph):
-            always = t.rule is None or str(t.name).startswith("net_")
-            for index, cell in enumerate(self.cotangents[t.serial].raw.flat if t.serial in self.cotangents else ()):
-                node = (
-                    self._label(self.backward, cell, partial(str, cell.name), always)
-                    if isinstance(cell.value, Expression) and is_known(cell)
-                    else None
-                )
-                if node is not None:
-                    node.comment = partial(self._comment, t, index)
+        self._label_forward(recording, names)
+        self._label_backward(recording)
 
-    def _label(self, to: list[Node], cell: Expression, name: Callable[[], str], always: bool) -> Node | None:
-        node = self.nodes.node(cell)
-        if node.function is None or node.wanted:
-            return None
-        node.wanted, node.own_line = name(), always
-        to.append(node)
-        return node
+    def _label_forward(self, recording: Recording, names: Names) -> None:
+        named = [
+            (cell, str(name))
+            for t in recording.graph
+            if t.rule is not None and t.name
+            for name, cell in zip(element_names(t.name, t.shape), cells(t.raw).raw.flat, strict=True)
+        ]
+        for cell, name in [*named, (recording.loss, "loss")]:
+            node = self.nodes.node(cell)
+            if node.function is not None and not node.wanted:
+                node.wanted, node.own_line = names.new(name), True
+                self.forward.append(node)
+
+    def _label_backward(self, recording: Recording) -> None:
+        """Deltas and gradients of leaves have lines of their own, other named cotangents if they are needed more than once."""
+        forward = frozenset(reachable([self.nodes.node(recording.loss)]))  # a derivative may be among these numbers already
+        for t in reversed([t for t in recording.graph if t.serial in self.cotangents]):
+            for index, cell in enumerate(self.cotangents[t.serial].raw.flat):
+                node = self.nodes.node(cell)
+                if isinstance(cell.value, Expression) and is_known(cell) and node not in forward and not node.wanted:
+                    node.wanted, node.own_line = cell.name, t.rule is None or str(t.name).startswith("net_")
+                    node.comment = partial(self._comment, t, index)
+                    self.backward.append(node)
 
     def _comment(self, t: Tensor, index: int) -> str:
         """Which forward lines are pulled back, from the loss on, each with its rules: what is inlined in the line, and the last."""
@@ -71,4 +74,4 @@ class Labels:
 
     def _has_line(self, cell: Expression) -> bool:
         """Whether a cotangent has been written on a line of its own, under a name that says so."""
-        return bool(cell.name) and self.nodes.node(cell).name == cell.name
+        return isinstance(cell.value, Expression) and self.nodes.node(cell).name == cell.name
