@@ -239,6 +239,22 @@ def test_all_instances_help_to_find_the_mistake():
     assert "The weights V were not transposed" in str(report)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"$\frac{\partial (x^3)}{\partial x} = 3 x^2$", ["agrees"]),
+        (r"$\frac{\partial (x^3)}{\partial x} = 2 x^2$", ["differs"]),
+        (r"$\frac{\partial (\frac12 (t - o)^2)}{\partial o} = o - t$", ["agrees"]),
+        (r"$\frac{\partial (\frac12 (t - o)^2)}{\partial o} = t - o$", ["differs"]),
+        (r"$\frac{\partial (\frac{1}{1 + e^{-z}})}{\partial z} = \sigma(z) (1 - \sigma(z)) = \sigma'(z)$", ["agrees", "agrees"]),
+        (r"$q = 0.5$ and $\frac{\partial \tanh(3 q)}{\partial q} = 3 (1 - \tanh(1.5)^2)$", ["defines", "agrees"]),
+        (r"$\frac{\partial E}{\partial w} = 3$", ["defines"]),  # nothing is known of E
+    ],
+)
+def test_formulas_have_derivatives_without_a_network(text, expected):
+    assert [verdict for _, verdict in found(text + "\n")] == expected
+
+
 MARK = "<!-- wrong: A47 the sign -->"
 
 

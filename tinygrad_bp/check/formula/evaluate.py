@@ -203,6 +203,8 @@ class _Evaluator:
 
     def derivative(self, x: Expression) -> Value:
         upper, lower = x.operands
+        if upper.function is not None and (name := self.scope.plain(lower)) is not None:
+            return Value(self.slope(upper, name))
         return Value(np.asarray(self.scope.derivative(upper, lower, lambda place: self.differences(upper, place))))
 
     def gradient(self, x: Expression) -> Value:
@@ -228,6 +230,19 @@ class _Evaluator:
             columns.append((sides[0] - sides[1]) / (2 * h))
         result = np.moveaxis(np.array(columns).reshape(at.shape + columns[0].shape), range(at.ndim), range(-at.ndim, 0))
         return diagonal(result, columns[0].shape, at.shape)
+
+    def slope(self, upper: Expression, name: str) -> Array:
+        """The derivative of a formula by a number that is in no graph, by central differences."""
+        at, before = float(self.scope.aliases[name]), self.scope.aliases
+        h = 6e-6 * max(1.0, abs(at))
+        try:
+            sides = []
+            for moved in (at + h, at - h):
+                self.scope.aliases = before | {name: moved}
+                sides.append(self.run(upper).array)
+        finally:
+            self.scope.aliases = before
+        return np.asarray((sides[0] - sides[1]) / (2 * h))
 
     def total(self, x: Expression) -> Value:
         """A sum over an index, by its bounds or as far as the names go; without an index over all elements."""

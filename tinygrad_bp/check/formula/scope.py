@@ -275,6 +275,13 @@ class Scope:
         self.note(f"d{upper.name}/d{lower.name}")
         return self.jacobian(above, below)
 
+    def plain(self, x: Expression) -> str | None:
+        """The key of a name that stands for a number and is in no graph."""
+        if x.function is not None or not x.name or self.locate(x.name) is not None:
+            return None
+        return next((k for k in readings(x.name) if isinstance(self.aliases.get(k), float | int | np.generic | np.ndarray)
+                     and np.ndim(self.aliases[k]) == 0), None)  # fmt: skip
+
     def jacobian(self, above: Location, below: Location) -> Array:
         """Shape of upper + shape of lower; its diagonal where only equal elements depend on each other."""
         assert self.program is not None

@@ -28,6 +28,7 @@ FORMULAS = 2_000  # in one note
 PIECES = 5_000  # with headings, and names between dollar signs
 BUDGET = 3_000_000  # operations for all of them
 SIZE = 100_000  # elements of a result
+WITHIN = (fn.product, fn.dot, fn.matrix, fn.turn, fn.derivative)  # notations whose operands are looked into for names
 TRIED = (0.3, -0.7, 1.1)  # values for names that stand for any number
 
 # What typesets and claims nothing, and what stands between two claims. Each is replaced by something as long, for places count.
@@ -227,7 +228,7 @@ class _Reader:
         found, todo = set(), [x]
         while todo:
             y = todo.pop()
-            todo += y.operands if y.function not in fn.OURS or y.function in (fn.product, fn.dot, fn.matrix, fn.turn) else ()
+            todo += y.operands if y.function not in fn.OURS or y.function in WITHIN else ()
             if y.function is None and y.name and not self.known(y.name):
                 found.add(y.name)
         return found
@@ -242,7 +243,7 @@ class _Reader:
     def defines(self, left: Expression) -> bool:
         """Whether a formula gives a value to what has none: a new name, or without a network any derivative."""
         if self.checker.program is None and left.function in (fn.derivative, fn.gradient):
-            return True
+            return left.operands[0].function is None
         return left.function is None and bool(left.name) and self.checker.target(left) is None and not self.known(left.name)
 
     def define(self, left: Expression, right: Expression, formula: Formula) -> None:
