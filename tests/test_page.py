@@ -79,6 +79,11 @@ def press(page: Any, key: str) -> None:
     page.find_element("css selector", "figure").send_keys(key)
 
 
+def titled(step: draw.Step) -> str:
+    """Its title as the page writes it."""
+    return step.heading + (step.goal.text(unicode=True) if step.goal else "")
+
+
 def said(page: Any) -> str:
     """The words beneath the picture."""
     return str(page.find_element("id", "now").text)
@@ -97,7 +102,7 @@ def test_every_number_of_every_step_is_the_tensors_own(page: Any, steps: draw.St
     for k in range(1, len(steps)):
         click(page, "next")
         step, shown = steps[k], seen(page)
-        assert said(page).startswith(step.title)
+        assert said(page).startswith(titled(step))
         assert set(shown) == given | {number for earlier in steps[: k + 1] for number in earlier.new}
         assert set(seen(page, "svg text.new")) == set(step.new)
         for number in step.new:
@@ -105,7 +110,7 @@ def test_every_number_of_every_step_is_the_tensors_own(page: Any, steps: draw.St
             array = program.gradients[int(place)] if kind == "grad" else program.lines[int(place)].value
             value = format_number(np.asarray(array)[tuple(map(int, index))], 6)
             assert shown[number].endswith(value)
-            assert step.formulas[-1].members[-1] == value
+            assert step.formulas[-1].members()[-1] == value
             assert f"= {value}" in said(page)
     assert len(shown) == len({number for step in steps for number in step.new}) + len(given) == 39
     assert "0.298371" in shown.values()
@@ -118,16 +123,16 @@ def test_buttons(page: Any, steps: draw.Steps) -> None:
     click(page, "next")
     assert enabled() == [True, True, True]
     click(page, "previous")
-    assert said(page).startswith(steps[1].title)
+    assert said(page).startswith(titled(steps[1]))
     click(page, "first")
-    assert said(page).startswith(steps[0].title)
+    assert said(page).startswith(titled(steps[0]))
 
 
 def test_keys(page: Any, steps: draw.Steps) -> None:
     right, left, home, end, space = "\ue014", "\ue012", "\ue011", "\ue010", " "
     for key, k in ((right, 1), (right, 2), (left, 1), (end, len(steps) - 1), (right, len(steps) - 1), (home, 0), (left, 0)):
         press(page, key)
-        assert said(page).startswith(steps[k].title)
+        assert said(page).startswith(titled(steps[k]))
     press(page, space)
     assert "Pause" in page.find_element("id", "play").text
     press(page, space)
@@ -139,7 +144,7 @@ def test_play_runs_to_the_end_and_stops(page: Any, steps: draw.Steps) -> None:
     click(page, "play")
     waited = page.execute_async_script("setTimeout(() => arguments[0](true), 1500)")
     assert waited
-    assert said(page).startswith(steps[-1].title)
+    assert said(page).startswith(titled(steps[-1]))
     assert "Play" in page.find_element("id", "play").text
     assert page.find_element("id", "now").get_attribute("aria-live") == "polite"
 
@@ -147,12 +152,12 @@ def test_play_runs_to_the_end_and_stops(page: Any, steps: draw.Steps) -> None:
 def test_the_slider_and_the_address_lead_to_a_step(page: Any, steps: draw.Steps, folder: Path) -> None:
     slider = page.find_element("id", "slider")
     page.execute_script("arguments[0].value = 14; arguments[0].dispatchEvent(new Event('input'))", slider)
-    assert said(page).startswith(steps[14].title)
-    assert slider.get_attribute("aria-valuetext") == steps[14].title
+    assert said(page).startswith(titled(steps[14]))
+    assert slider.get_attribute("aria-valuetext") == titled(steps[14])
     assert page.current_url.endswith("#14")
     page.get("about:blank")
     page.get((folder / "steps.html").as_uri() + "#19")
-    assert said(page).startswith(steps[19].title)
+    assert said(page).startswith(titled(steps[19]))
 
 
 def test_a_screen_reader_is_told(page: Any) -> None:
@@ -257,7 +262,7 @@ def test_without_scripts_the_whole_story_can_be_read(browser: Any, steps: draw.S
     try:
         page = opened(browser, folder / "steps.html")
         text = page.find_element("tag name", "body").text
-        assert all(step.title in text for step in steps)
+        assert all(titled(step) in text for step in steps)
         assert not page.find_element("id", "play").is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
@@ -269,7 +274,7 @@ def test_in_a_notebook_the_page_stands_in_a_frame(browser: Any, steps: draw.Step
     page = opened(browser, path)
     page.switch_to.frame(0)
     click(page, "next")
-    assert said(page).startswith(steps[1].title)
+    assert said(page).startswith(titled(steps[1]))
     page.switch_to.default_content()
     assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
 

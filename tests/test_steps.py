@@ -70,7 +70,7 @@ def test_the_numbers_put_in_give_the_number_that_is_said(sizes: list[int], seed:
     told = 0
     for step in draw.steps(loss, digits=12):
         for formula in step.formulas:
-            *_, put_in, value = formula.members
+            *_, put_in, value = formula.members()
             assert value in texts
             if set(re.findall(r"\b[a-zA-Z_]\w*", put_in)) <= NAMES.keys():  # else it is a name that equals the value
                 told += 1
@@ -80,7 +80,7 @@ def test_the_numbers_put_in_give_the_number_that_is_said(sizes: list[int], seed:
 
 def test_negative_numbers_stand_in_brackets(worked: draw.Steps) -> None:
     said = str(worked)
-    assert "0.138499 * 0.4 + (-0.0380982) * 0.5" in said
+    assert "0.138499 * 0.4 + (-0.0380982 * 0.5)" in said
     assert not re.search(r"[-+*/] -", said)
 
 
@@ -89,7 +89,7 @@ def test_two_paths_are_added_up(worked: draw.Steps) -> None:
     assert "out_h1 acts on E_total through net_o1 and net_o2: each gradient times its local derivative, added up." in step.words
     assert str(step.formulas[0]) == (
         "dE_total/dout_h1 = dE_total/dnet_o1 * dnet_o1/dout_h1 + dE_total/dnet_o2 * dnet_o2/dout_h1 = "
-        "dE_total/dnet_o1 * w5 + dE_total/dnet_o2 * w7 = 0.138499 * 0.4 + (-0.0380982) * 0.5 = 0.0363503"
+        "dE_total/dnet_o1 * w5 + dE_total/dnet_o2 * w7 = 0.138499 * 0.4 + (-0.0380982 * 0.5) = 0.0363503"
     )
 
 

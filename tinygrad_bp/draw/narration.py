@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp import expression
-from tinygrad_bp.expression import INFIX, Expression, format_number, number, partial
+from tinygrad_bp.expression import INFIX, Expression, format_number, number, partial, symbol
 from tinygrad_bp.program import Line, Program
 
 MANY = 6  # names that a sentence lists
@@ -19,14 +18,30 @@ MANY = 6  # names that a sentence lists
 
 @dataclass(frozen=True)
 class Formula:
-    """left = one form = another = its number, and the names that the last form reads."""
+    """names = formula = the formula with numbers put in = its value. ``str`` writes it in ASCII."""
 
-    left: str
-    members: tuple[str, ...]
-    reads: tuple[str, ...]
+    names: tuple[Expression, ...]
+    formula: Expression
+    value: Any
+    values: Mapping[str, Any]
+    digits: int
 
     def __str__(self) -> str:
-        return " = ".join([self.left, *self.members])
+        return " = ".join(self.members())
+
+    def members(self, unicode: bool = False) -> list[str]:
+        """What stands between the equals signs."""
+        found = [x.text(unicode=unicode) for x in (*self.names, self.formula) if x.function is not None or x.name]
+        if np.ndim(self.value):
+            found.append(f"an array of shape {np.shape(self.value)}")
+        else:
+            if not any(np.ndim(self.values[name]) for name in self.formula.names()):
+                found.append(self.formula.text(self._number, unicode))
+            found.append(format_number(self.value, self.digits))
+        return list(dict.fromkeys(found))
+
+    def _number(self, x: Expression) -> str:
+        return format_number(self.values[x.name] if x.name else x.value, self.digits)
 
 
 class Narration:
@@ -83,24 +98,23 @@ class Narration:
 
     def forward(self, place: int) -> list[Formula]:
         """How the value of a line is computed."""
-        return [self._formula([self.name(place)], [self.program.definition(place)], self.program.lines[place].value)]
+        return [self._formula([symbol(self.name(place))], self.program.definition(place), self.program.lines[place].value)]
 
     def backward(self, place: int) -> list[Formula]:
         """How d(output)/d(line) is computed from those of the lines that use it."""
         users = [u for u in self.users.get(place, []) if u in self.program.gradients]
-        names = [self.gradient(place).text()]
+        names = [self.gradient(place)]
         if self.name(place).startswith("net_"):  # its gradient is the delta of the neuron
-            names = [f"delta_{self.name(place)[4:]}", *names]
-        if self.single and users != [self.top]:
-            names += [self._chain(place, users)] if users else []
+            names.insert(0, symbol(f"delta_{self.name(place)[4:]}"))
+        if self.single and users and users != [self.top]:
+            names.append(total([self._link(u, place) for u in users]))
         parts = [self._contribution(u, place) for u in users]
-        total = reduce(lambda a, b: a + b, parts) if parts else number(1)
-        return [self._formula(names, [total], self.program.gradients[place])]
+        return [self._formula(names, total(parts) if parts else number(1), self.program.gradients[place])]
 
-    def _chain(self, place: int, users: Sequence[int]) -> str:
-        """The chain rule by name."""
-        factors = [(self.gradient(u), partial(self.name(u), self.name(place))) for u in users]
-        return " + ".join(local.text() if u == self.top else f"{above} * {local}" for u, (above, local) in zip(users, factors, strict=True))
+    def _link(self, user: int, place: int) -> Expression:
+        """One term of the chain rule, by name."""
+        local = partial(self.name(user), self.name(place))
+        return local if user == self.top else self.gradient(user) * local
 
     def _contribution(self, user: int, place: int) -> Expression:
         """What comes back to a line through one of its users: the rules, run on symbols."""
@@ -119,24 +133,8 @@ class Narration:
             place = users[0]
         return True
 
-    def _formula(self, names: Sequence[str], formulas: Sequence[Expression], value: Any) -> Formula:
-        members = [f.text() for f in formulas if f.function is not None or f.name]
-        if np.ndim(value) or not self.single:
-            members = [f.text() for f in formulas if is_plain(f)]
-        else:
-            put_in = formulas[-1].text(self._number if formulas[-1].function else self._bare)
-            members.append(re.sub(r"\(\((-[^()]*)\)\)", r"(\1)", put_in))  # sigmoid((-2)) has brackets enough
-        members.append(f"an array of shape {np.shape(value)}" if np.ndim(value) else format_number(value, self.digits))
-        left, *rest = dict.fromkeys([*names, *members])
-        return Formula(left, tuple(rest), tuple(formulas[-1].names()))
-
-    def _bare(self, x: Expression) -> str:
-        return format_number(self.values[x.name] if x.name else x.value, self.digits)
-
-    def _number(self, x: Expression) -> str:
-        """A name as its value, a negative one in brackets."""
-        text = self._bare(x)
-        return f"({text})" if text.startswith("-") and x.name else text
+    def _formula(self, names: Sequence[Expression], formula: Expression, value: Any) -> Formula:
+        return Formula(tuple(names), formula if self.single or is_plain(formula) else number(value), value, self.values, self.digits)
 
     # -- words -----------------------------------------------------------------------------------------------------------
 
@@ -163,6 +161,10 @@ def summed(g: Expression, line: Line, user: Line) -> Expression:
     if user.rule.kind != "pointwise" or line.shape == user.shape:
         return g
     return expression.apply(np.sum, g, **({"axis": 0} if line.value.size > 1 else {}))
+
+
+def total(parts: Sequence[Expression]) -> Expression:
+    return reduce(lambda a, b: a + b, parts)
 
 
 def is_plain(x: Expression) -> bool:

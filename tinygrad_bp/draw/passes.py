@@ -16,6 +16,7 @@ from tinygrad_bp.draw.narration import Formula, Narration, listed
 from tinygrad_bp.draw.networks import network
 from tinygrad_bp.draw.steps import MOST, Picture, Step, Steps
 from tinygrad_bp.errors import GraphError, ShapeError
+from tinygrad_bp.expression import Expression, symbol
 from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
 
@@ -68,6 +69,7 @@ def steps(output: Tensor | Program, digits: int = 6, picture: Picture | None = N
         (
             Step(
                 f"Step {k} of {len(moments) - 1}. {m.title}",
+                m.goal,
                 m.words,
                 tuple(m.formulas),
                 drawing(k),
@@ -83,6 +85,7 @@ def steps(output: Tensor | Program, digits: int = 6, picture: Picture | None = N
 class _Moment:
     title: str
     words: str
+    goal: Expression | None = None
     formulas: Sequence[Formula] = ()
     new: Sequence[Number] = ()
 
@@ -166,7 +169,7 @@ class _Telling:
 
     def read(self, formulas: Iterable[Formula]) -> list[Number]:
         """The numbers of the picture that formulas read."""
-        names = dict.fromkeys(name for formula in formulas for name in formula.reads)
+        names = dict.fromkeys(name for formula in formulas for name in formula.formula.names())
         return [number for name in names for number in self.by_name.get(name, [])]
 
     def start(self) -> _Moment:
@@ -186,7 +189,7 @@ class _Telling:
             if not gradient:
                 places = _untold(place, say.reads, told)
                 words, formulas = " ".join(map(say.forward_words, places)), [f for i in places for f in say.forward(i)]
-                yield _Moment(f"Forward: {say.name(place)}", words, formulas, numbers)
+                yield _Moment("Forward: ", words, symbol(say.name(place)), formulas, numbers)
 
     def backward(self) -> Iterator[_Moment]:
         """The lines in reverse, the elements of each in order; what is given comes right after the first line that uses it."""
@@ -202,7 +205,7 @@ class _Telling:
                 places = _untold(place, lambda i: say.users.get(i, []), told)
                 places = [i for i in reversed(places) if i == place or not say.is_one(i)]
                 words, formulas = " ".join(map(say.backward_words, places)), [f for i in places for f in say.backward(i)]
-                yield _Moment(f"Backward: {say.gradient(place)}", words, formulas, numbers)
+                yield _Moment("Backward: ", words, say.gradient(place), formulas, numbers)
 
 
 def _untold(place: int, neighbours: Callable[[int], Sequence[int]], told: set[int]) -> list[int]:

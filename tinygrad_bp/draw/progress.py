@@ -56,7 +56,7 @@ def training(
     titles = [f"After {n} update{'s' * (n != 1)}" if n else "Start" for n in shown]
     return Steps(
         f"{programs[0].names[programs[0].output.index]} in training",
-        (Step(title, text, (), drawing) for title, text, drawing in zip(titles, words, drawings, strict=True)),
+        (Step(title, None, text, (), drawing) for title, text, drawing in zip(titles, words, drawings, strict=True)),
     )
 
 

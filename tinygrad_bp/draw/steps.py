@@ -19,6 +19,7 @@ from tinygrad_bp.draw.narration import Formula
 from tinygrad_bp.draw.page import page
 from tinygrad_bp.draw.svg import finish
 from tinygrad_bp.errors import LayoutError
+from tinygrad_bp.expression import Expression
 from tinygrad_bp.files import write_whole
 
 MOST = 200  # steps; nobody clicks through more
@@ -28,30 +29,36 @@ Picture = Callable[..., Drawing]
 
 @dataclass(frozen=True)
 class Step:
-    """One moment: the picture as it then is, and what is said about it.
+    """One moment: the picture as it then is, and what is said about it; ``goal`` is what is computed, if anything.
 
     ``new`` and ``read``: the ``data-number`` of the texts of the picture that are new, and of those that they are
     computed from.
     """
 
-    title: str
+    heading: str
+    goal: Expression | None
     words: str
     formulas: tuple[Formula, ...]
     drawing: Drawing
     new: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """The heading and the goal, in ASCII."""
+        return self.heading + (self.goal.text() if self.goal else "")
+
     def __str__(self) -> str:
         return "\n".join([self.title, self.words, *map(str, self.formulas)])
 
     def markup(self) -> str:
-        """The words as HTML, which say what to mark in the picture."""
-        formulas = "".join(
-            f'<p class="formula">{html.escape(f.left)}{"".join(f"<span>= {html.escape(m)}</span>" for m in f.members)}</p>'
-            for f in self.formulas
-        )
+        """The words as HTML, in the signs of mathematics; its attributes say what to mark in the picture."""
+        title = html.escape(self.heading + (self.goal.text(unicode=True) if self.goal else ""))
+        formulas = ""
+        for left, *right in (formula.members(unicode=True) for formula in self.formulas):
+            formulas += f'<p class="formula">{html.escape(left)}{"".join(f"<span>= {html.escape(x)}</span>" for x in right)}</p>'
         marks = "".join(f' data-{name}="{" ".join(names)}"' for name, names in (("new", self.new), ("read", self.read)) if names)
-        return f"<li{marks}><h2>{html.escape(self.title)}</h2><p>{html.escape(self.words)}</p>{formulas}</li>"
+        return f"<li{marks}><h2>{title}</h2><p>{html.escape(self.words)}</p>{formulas}</li>"
 
 
 class Steps(Sequence[Step]):
