@@ -83,14 +83,14 @@ def test_a_users_file_is_drawn(tmp_path, monkeypatch, capsys):
     assert main(["draw", "my.py", "--output", "cost", "--kind", "graph"]) == 0
     assert "<title>y = x * x</title>" in Path("graph.svg").read_text(encoding="utf-8")
     assert main(["draw", "my.py", "--output", "cost", "--kind", "steps"]) == 0
-    assert "dy/dx" in Path("steps.html").read_text(encoding="utf-8")
+    assert "∂y/∂x" in Path("steps.html").read_text(encoding="utf-8")
     assert main(["draw", "my.py", "--output", "cost"]) == 2
     assert "no layers were found" in capsys.readouterr().err
 
 
 def test_what_cannot_be_drawn_or_written_is_said_and_leaves_no_file(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    for out, says in (("no/x.svg", "No such file"), ("x.tiff", "use one of .svg"), ("file/x.svg", "file")):
+    for out, says in (("no/x.svg", "there is no folder"), ("x.tiff", "use one of .svg"), ("file/x.svg", "file")):
         assert main(["draw", "step_by_step", "--out", str(tmp_path / out)]) == 2
         assert says in capsys.readouterr().err
     assert main(["draw", "step_by_stpe"]) == 2

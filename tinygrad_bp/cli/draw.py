@@ -40,6 +40,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         print(KINDS[args.kind](source.load(args.source, args.output), args).save(out))
     except (OSError, ImportError) as error:
-        print(f"{out}: {error.strerror or error}" if isinstance(error, OSError) else error, file=sys.stderr)
+        print(f"{out}: {error.strerror}" if isinstance(error, OSError) and error.strerror else error, file=sys.stderr)
         return 2
     return 0
