@@ -211,6 +211,13 @@ def test_an_animation(worked: draw.Steps, tmp_path: Path) -> None:
         assert animation.info["duration"] == 6000
 
 
+def test_an_animation_draws_no_boxes_in_place_of_letters() -> None:
+    pytest.importorskip("PIL.Image")
+    x = Tensor(3.0, requires_grad=True, name="误差")
+    with pytest.raises(LayoutError, match="no font with 差误"):
+        draw.steps((x * x).named("y")).gif(program="graphviz-pure")
+
+
 def test_an_animation_without_pillow_says_what_to_install(worked: draw.Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(ImportError, match=r'pip install "tinygrad_bp\[gif\]"'):

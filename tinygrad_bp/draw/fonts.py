@@ -17,7 +17,7 @@ MOST = 64  # letters that are looked at; a picture with more of them fails at on
 def check_letters(source: str, program: str) -> None:
     """Raise ``LayoutError`` where the text of a picture has letters that the program has no font for."""
     letters = sorted({c for c in source if not c.isascii() and c.isprintable() and not c.isspace() and c != "\ufffd"})[:MOST]
-    missing = "".join(c for c in letters if not _is_drawable(c, program))
+    missing = "".join(c for c in letters if not is_drawable(c, program))
     if missing:
         raise LayoutError(
             f"{program} has no font with {missing}, and would draw boxes in place of these letters. "
@@ -27,7 +27,7 @@ def check_letters(source: str, program: str) -> None:
 
 
 @functools.cache
-def _is_drawable(letter: str, program: str) -> bool:
+def is_drawable(letter: str, program: str) -> bool:
     """Whether a letter looks like one that no font has; where these differ among themselves, whether some font has it."""
     first, other = (_picture(c, program) for c in NOBODYS)
     if first == other:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, overload
 
 from tinygrad_bp.draw.drawing import Drawing
+from tinygrad_bp.draw.fonts import check_letters
 from tinygrad_bp.draw.labels import escape
-from tinygrad_bp.draw.layout import TIMEOUT, run_layouts
+from tinygrad_bp.draw.layout import TIMEOUT, find_program, run_layouts
 from tinygrad_bp.draw.narration import Formula
 from tinygrad_bp.draw.page import page
 from tinygrad_bp.draw.svg import finish
@@ -115,7 +116,9 @@ class Steps(Sequence[Step]):
             images = importlib.import_module("PIL.Image")
         except ImportError as error:
             raise ImportError('an animated GIF needs Pillow: pip install "tinygrad_bp[gif]"') from error
-        pngs = run_layouts([drawing.source for drawing in self._captioned()], "png", program, timeout)
+        sources = [drawing.source for drawing in self._captioned()]
+        check_letters("".join(sources), find_program(program))
+        pngs = run_layouts(sources, "png", program, timeout)
         frames = [images.open(io.BytesIO(png)).convert("RGBA") for png in pngs]
         size = max(frame.width for frame in frames), max(frame.height for frame in frames)
         opaque = []
