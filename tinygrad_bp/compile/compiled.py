@@ -18,6 +18,7 @@ from tinygrad_bp.compile.captured import Captured, Same, Test, is_plain, reading
 from tinygrad_bp.compile.recording import identifier
 from tinygrad_bp.compile.task import Task, Written, structure
 from tinygrad_bp.compile.trace import Traced
+from tinygrad_bp.engine import pull
 from tinygrad_bp.errors import CompileError, ConversionError
 from tinygrad_bp.modes import enable_grad
 from tinygrad_bp.nn import Module
@@ -135,7 +136,9 @@ class Compiled:
                 return result
         written = self.write(call, key)
         result = written.step(call.leaves)
-        return self.plain_step(call) if result is None else result
+        if result is not None:
+            return result
+        return self.plain_step(call) if self.optimizer is not None else self.plain_gradients(call)
 
     def write(self, call: _Arguments, key: Any) -> Written:
         if self.recorded and self.on_change == "raise":
@@ -145,7 +148,7 @@ class Compiled:
             warnings.warn(
                 f"a compiled function was recorded for the {self.recorded}th time; the last {LIMIT} programs are kept. What changes from "
                 "call to call, such as a number, is better given as an array",
-                stacklevel=4,
+                stacklevel=6,
             )
         written = self.dialect_of(call)(call.task())
         while sum(map(len, self.programs.values())) >= LIMIT:
@@ -176,6 +179,15 @@ class Compiled:
             self.optimizer.step()
             self.optimizer.zero_grad()
         return loss.raw
+
+    def plain_gradients(self, call: _Arguments) -> Any:
+        """Value and gradients as they would be without us, where a branch hangs on a rounding error."""
+        with enable_grad():
+            leaves = [Tensor(x, requires_grad=True) if wanted else x for x, wanted in zip(call.leaves, call.differentiated(), strict=True)]
+            loss = call.run(leaves)
+            found = {t.serial: g for t, g in pull(loss, np.ones_like(loss.raw))}
+        chosen = self.tensors if self.tensors is not None else [x for x in leaves if isinstance(x, Tensor)]
+        return loss.raw, [found.get(t.serial, np.zeros_like(t.raw)) for t in chosen]
 
     def give(self, call: _Arguments, result: Any) -> Any:
         """The result as the caller gets it."""
@@ -331,6 +343,11 @@ class _Arguments:
             return {key: self.build(value, leaves) for key, value in content}
         values = [self.build(value, leaves) for value in content]
         return values if kind == "list" else tuple(values) if kind == "tuple" else kind(*values)
+
+    def differentiated(self) -> list[bool]:
+        """Of each leaf: whether its gradient is wanted."""
+        wanted = {k for i in self.chosen for k in self.wanted[i]}
+        return [k in wanted for k in range(len(self.leaves))]
 
     def task(self) -> Task:
         owner = self.owner

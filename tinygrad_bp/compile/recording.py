@@ -21,7 +21,7 @@ import numpy as np
 from tinygrad_bp import expression, functions
 from tinygrad_bp.changes import Changes
 from tinygrad_bp.compile.task import Task, structure
-from tinygrad_bp.compile.trace import Node, Trace, Traced, same_places, scattered
+from tinygrad_bp.compile.trace import Node, Trace, Traced, quiet_exp, same_places, scattered
 from tinygrad_bp.engine import project
 from tinygrad_bp.errors import CompileError, GraphError
 from tinygrad_bp.modes import enable_grad
@@ -29,6 +29,7 @@ from tinygrad_bp.program import Line, Program
 from tinygrad_bp.rule import RULES
 from tinygrad_bp.tensor import Tensor
 
+QUIET = 2000  # elements from which on it costs less to have a warning suppressed than to keep it from arising
 RECORDING = threading.RLock()  # a parameter holds its traced values while a run is written down
 
 
@@ -84,9 +85,13 @@ def _ensure_scalar(loss: Any) -> None:
 
 
 def _sigmoid(x: Any) -> Any:
-    """1 / (1 + exp(-x)) without a branch: exp stops short of the overflow, where the result is below the smallest normal number."""
-    limit = float(math.floor(math.log(np.finfo(x.dtype).max)))
-    return np.reciprocal(np.exp(np.minimum(-x, limit)) + 1)
+    """1 / (1 + exp(-x)) without a branch. Where exp would overflow, the result is smaller than any normal number."""
+    if x.size < QUIET:
+        largest = float(math.floor(math.log(np.finfo(x.dtype).max)))
+        e = np.exp(np.minimum(-x, largest))
+    else:
+        e = x.trace.apply(quiet_exp, -x)
+    return np.reciprocal(e + 1)
 
 
 def _scatter(values: Any, like: Any, *, index: Any) -> Any:
@@ -240,7 +245,7 @@ def _values(trace: Trace, program: Program, tensors: dict[int, Any]) -> list[Any
         for place, a in zip(line.operands, t.arrays, strict=True):
             if values[place] is None:
                 values[place] = _original(trace, a, plain) if isinstance(a, np.ndarray) else a
-    return values
+    return [Traced(trace, trace.foreign(v)) if isinstance(v, np.ndarray) else v for v in values]
 
 
 def _plain_arrays(t: Any) -> list[Node]:

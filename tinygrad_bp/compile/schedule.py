@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.compile.recording import Recording
-from tinygrad_bp.compile.trace import VIEWS, Node, assigned, cast, scattered
+from tinygrad_bp.compile.trace import VIEWS, Node, assigned, cast, quiet_exp, scattered
 
 END = 1 << 60
 
@@ -42,7 +42,7 @@ def takes_out(node: Node) -> bool:
     if f is np.where:
         return len(node.args) == 3 and isinstance(node.args[0], Node) and node.args[0].is_array and node.args[0].value.dtype == bool
     is_reduction = getattr(f, "__name__", "") == "reduce" and isinstance(getattr(f, "__self__", None), np.ufunc)
-    return is_reduction or f in (cast, scattered, assigned, np.concatenate)
+    return is_reduction or f in (cast, quiet_exp, scattered, assigned, np.concatenate)
 
 
 @dataclass
@@ -143,7 +143,7 @@ def _may_overwrite(node: Node, operand: Node) -> bool:
         return True
     if node.function is np.where:
         return reads == [node.args[2]] and node.args[2] is operand
-    elementwise = isinstance(node.function, np.ufunc) and node.function.signature is None
+    elementwise = (isinstance(node.function, np.ufunc) and node.function.signature is None) or node.function is quiet_exp
     return elementwise and all(x is operand for x in reads)
 
 

@@ -7,6 +7,7 @@ power of two moves out of a sum, which matters only at the ends of the range of 
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,8 +22,14 @@ REDUCTIONS = (np.add.reduce, np.multiply.reduce, np.maximum.reduce, np.minimum.r
 
 def simplified(recording: Recording) -> Recording:
     """The same results from fewer calls."""
+    return _rewritten(_rewritten(recording, REWRITES), (_scaled_product, _scaled_sum))
+
+
+def _rewritten(recording: Recording, rewrites: tuple[Rewrite, ...]) -> Recording:
     wanted = _wanted(recording)
-    rewriter = _Rewriter()
+    uses = Counter(x for node in recording.nodes for x in node.inputs())
+    kept = {recording.loss, *recording.gradients, *(n for n, _ in recording.guards), *(n for _, n in recording.writes)}
+    rewriter = _Rewriter(rewrites, {n for n in uses if uses[n] == 1 and n not in kept})
     for node in recording.nodes:
         if node in wanted:
             rewriter.take(node)
@@ -60,7 +67,9 @@ def _wanted(recording: Recording) -> set[Node]:
 class _Rewriter:
     """Takes nodes in order and keeps for each the node that stands for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, rewrites: tuple[Rewrite, ...], once: set[Node]) -> None:
+        self.rewrites = rewrites
+        self.once = once  # what one call alone reads
         self.nodes: list[Node] = []
         self.place: dict[Node, Node] = {}
         self.known: dict[str, Node] = {}
@@ -71,7 +80,9 @@ class _Rewriter:
             return
         args = map_nodes(self.place.__getitem__, node.args)
         options = {name: map_nodes(self.place.__getitem__, x) for name, x in node.options.items()}
-        self.place[node] = self.make(node.function, args, options, node)
+        new = self.place[node] = self.make(node.function, args, options, node)
+        if node in self.once:
+            self.once.add(new)
 
     def make(self, function: Any, args: tuple[Any, ...], options: dict[str, Any], like: Node, value: Any = None) -> Node:
         """The node of a call: an earlier one that is equal, a constant, or a new one."""
@@ -79,11 +90,11 @@ class _Rewriter:
             value = function(*map_nodes(_value, args), **{name: map_nodes(_value, x) for name, x in options.items()})
         value = like.value if value is None else value
         if not (isinstance(value, tuple | list)):
-            for rewrite in REWRITES:
+            for rewrite in self.rewrites:
                 found = rewrite(self, function, args, options, like, value)
                 if found is not None:
                     return found
-        key = repr((function, same_places(args, id), sorted((k, same_places(x, id)) for k, x in options.items())))
+        key = _key(function, args, options)
         if key in self.known:
             return self.known[key]
         node = Node(function, args, options, value)
@@ -100,6 +111,11 @@ class _Rewriter:
         node = Node(None, value=value)
         node.kind, node.note = "constant", like.note
         return self.keep(node)
+
+
+def _key(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
+    """Equal for equal calls."""
+    return repr((function, same_places(args, id), sorted((k, same_places(x, id)) for k, x in options.items())))
 
 
 def _value(node: Node) -> Any:
@@ -245,6 +261,46 @@ def _power_of_two(r: _Rewriter, function: Any, args: Any, options: Any, like: No
         return None
     total = r.make(function, (a,), options, like, np.add.reduce(a.value, **options))
     return r.make(x.function, (total, c), {}, like)
+
+
+def _scaled_product(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
+    """lr * (d.T @ x), where nobody else wants the product, is (lr * d).T @ x, which scales the smaller array."""
+    number, product = _number_and_array(r, function, args, options, value)
+    if product is None or product.function is not np.matmul or any(x.value.ndim != 2 for x in product.args):
+        return None
+    k = min((0, 1), key=lambda k: product.args[k].value.size)
+    if product.args[k].value.size >= value.size:
+        return None
+    factors = list(product.args)
+    factors[k] = _scaled(r, number, factors[k], like)
+    return r.make(np.matmul, tuple(factors), {}, like)
+
+
+def _scaled_sum(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
+    """lr * sum(d) is the sum of lr * d, where that is there already."""
+    number, total = _number_and_array(r, function, args, options, value)
+    if total is None or not (total.function == np.add.reduce or total.function is np.reshape) or total.args[0].value.dtype != value.dtype:
+        return None
+    known = r.known.get(_key(np.multiply, (number, total.args[0]), {}))
+    return None if known is None else r.make(total.function, (known, *total.args[1:]), total.options, like)
+
+
+def _number_and_array(r: _Rewriter, function: Any, args: Any, options: Any, value: Any) -> tuple[Any, Node | None]:
+    """The operands of number * array, if the call is that and the array is read nowhere else."""
+    if function is np.multiply and not options and isinstance(value, np.ndarray):
+        for a, b in (args, args[::-1]):
+            number = not isinstance(a, Node) or not a.is_array
+            if number and isinstance(b, Node) and b in r.once and b.is_array and b.value.dtype == value.dtype and b.function is not None:
+                return a, b
+    return None, None
+
+
+def _scaled(r: _Rewriter, number: Any, x: Node, like: Node) -> Node:
+    if x.function is np.transpose:
+        return r.make(np.transpose, (_scaled(r, number, x.args[0], like),), {}, like)
+    new = r.make(np.multiply, (number, x), {}, like, np.multiply(number.value if isinstance(number, Node) else number, x.value))
+    new.name = None if x.name is None or new.name == x.name else f"step_{x.name.removeprefix('d_')}"
+    return new
 
 
 REWRITES: tuple[Rewrite, ...] = (_fold, _trivial, _minus, _plus_minus, _views, _numbers, _broadcast, _power_of_two)

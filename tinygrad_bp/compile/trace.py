@@ -360,6 +360,12 @@ def cast(x: Array, *, dtype: Any) -> Array:
     return np.asarray(x).astype(dtype)[()] if not isinstance(x, np.ndarray) else x.astype(dtype)
 
 
+def quiet_exp(x: Array) -> Array:
+    """exp(x), where an infinite result is as good as any."""
+    with np.errstate(over="ignore"):
+        return np.exp(x)
+
+
 def assigned(x: Array, value: Array, *, index: Any) -> Array:
     """A copy of x with ``value`` at ``index``."""
     y = x.copy()
