@@ -148,7 +148,7 @@ class Compiled:
             warnings.warn(
                 f"a compiled function was recorded for the {self.recorded}th time; the last {LIMIT} programs are kept. What changes from "
                 "call to call, such as a number, is better given as an array",
-                stacklevel=6,
+                stacklevel=5,  # the caller of __call__
             )
         written = self.dialect_of(call)(call.task())
         while sum(map(len, self.programs.values())) >= LIMIT:
