@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinygrad_bp import sigmoid
-from tinygrad_bp.expression import Expression, format_number, number, symbol
+from tinygrad_bp.expression import Expression, format_number, number, partial, product, symbol, vectors_first, vectors_last
+from tinygrad_bp.rules import affine as tg_linear
 
 VALUES = {"a": 1.7, "b": 0.6, "c": 2.3}
 LEAVES = st.one_of(st.sampled_from([symbol(n) for n in VALUES]), st.sampled_from([0, 1, 2, -1, -3, 0.5, -0.25]).map(number))
@@ -169,3 +170,117 @@ def test_latex() -> None:
     assert symbol("w5").latex() == "w_{5}"
     assert symbol("delta_o1").latex() == r"\delta_{o1}"
     assert number(1.5e-10).latex() == r"1.5 \times 10^{-10}"
+
+
+ARRAYS = {"u": np.array([0.5, -1.5]), "v": np.array([1.0, 2.0, -0.5]), "M": np.arange(6.0).reshape(2, 3) - 2, "s": np.float64(0.7)}
+STEPS: list[Any] = [
+    np.add, np.multiply, np.subtract, np.matmul, np.outer, np.negative, np.transpose, np.square,
+    lambda x: np.sum(x, axis=0), np.sum, lambda x: np.sum(x, axis=-1, keepdims=True), lambda x: np.expand_dims(x, 0),
+    lambda x: np.expand_dims(x, -1), lambda x: np.reshape(x, (-1, 1)), lambda x: np.reshape(x, (1, -1)), lambda x: np.reshape(x, (-1,)),
+    lambda x: x[..., 0], lambda x: np.broadcast_to(x, (2, *x.shape)), lambda x: np.swapaxes(x, -1, -2), lambda x: 3 * x, lambda x: x / 3,
+]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, len(STEPS) - 1), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=7))
+@settings(max_examples=200, deadline=None)
+def test_simplified_formulas_of_arrays_keep_value_and_shape(steps: list[tuple[int, int, int]]) -> None:
+    values: list[Any] = list(ARRAYS.values())
+    formulas = [symbol(name, np.shape(value)) for name, value in ARRAYS.items()]
+    for step, i, j in steps:
+        f, places = STEPS[step], [i % len(values), j % len(values)]
+        places = places[: 2 if step < 5 else 1]
+        try:
+            value = np.asarray(f(*[values[p] for p in places]))
+        except (ValueError, IndexError, np.exceptions.AxisError):  # the shapes do not fit
+            continue
+        if value.size > 200:
+            continue
+        formula = f(*[formulas[p] for p in places])
+        for x in (formula, vectors_last(formula), vectors_first(formula)):
+            np.testing.assert_allclose(x.evaluate(ARRAYS), value, rtol=1e-12, atol=1e-12, err_msg=str(x))
+            assert x.shape in (value.shape, None), str(x)
+            assert x.latex().count("{") == x.latex().count("}")
+        values.append(value)
+        formulas.append(formula)
+
+
+u, v, m = symbol("u", (2,)), symbol("v", (3,)), symbol("M", (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("e", "text"),
+    [
+        (m.T.T, "M"),
+        (u.T, "u"),
+        (np.reshape(u, (2, 1)) @ np.reshape(v, (1, 3)), "outer(u, v)"),
+        ((np.reshape(u, (2, 1)) @ np.reshape(v, (1, 3))).T, "outer(v, u)"),
+        ((m @ np.expand_dims(v, -1))[..., 0], "M @ v"),
+        (np.reshape(u, (1, 2)) @ m, "reshape(u @ M, shape=(1, 3))"),
+        (vectors_last(u @ m), "M.T @ u"),
+        (vectors_first(m @ v), "v @ M.T"),
+        ((m.T @ np.reshape(u, (2, 1))).T, "reshape(m.T @ u, shape=(1, 3))".replace("m", "M")),
+        ((symbol("X", (4, 3)).T @ symbol("D", (4, 2))).T, "D.T @ X"),
+        (np.broadcast_to(symbol("s", ()), (2,)) * u, "s * u"),
+        (np.sum(np.broadcast_to(symbol("s", ()), (2, 3))), "6 * s"),
+        (np.sum(-u), "-sum(u)"),
+        (np.sum(2 * u * u), "2 * sum(u**2)"),
+        (np.sum(np.reshape(v, (1, 3)), axis=0), "v"),
+        (u * (1 / number(3)), "1 / 3 * u"),
+        (u * 2 / 3, "2 / 3 * u"),
+        (u / 4, "u / 4"),
+        (tg_linear(symbol("x", (4, 3)), m, u), "x @ M.T + b".replace("b", "u")),
+        (product([number(-1), u - symbol("t", (2,)), u]), "(t - u) * u"),
+        (product([number(-1), u]), "-u"),
+        (np.negative(number(0.0)), "0"),
+        (a + (-1) * (b - c), "a - (b - c)"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_arrays_are_simplified_as_a_person_does(e: Expression, text: str) -> None:
+    assert str(e) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "latex"),
+    [
+        ("y_hat1", r"\hat{y}_{1}"),
+        ("delta^3_12", r"\delta^{3}_{12}"),
+        ("E_total", r"E_{\mathrm{total}}"),
+        ("net21", r"\mathrm{net}_{21}"),
+        ("w5+", "w_{5}^{+}"),
+        ("0.weight", r"\text{0.weight}"),
+        ("x_{1}", r"\text{x\_\{1\}}"),
+        ("权重", r"\text{权重}"),
+    ],
+)
+def test_names_in_latex(name: str, latex: str) -> None:
+    assert symbol(name).latex() == latex
+
+
+def test_the_signs_of_mathematics() -> None:
+    d, h, w = symbol("delta_o", (2,)), symbol("y_hat", (2,)), symbol("W", (2, 2))
+    assert (h * (1 - h) * (w.T @ d)).text(unicode=True) == "y\u0302 ⊙ (1 - y\u0302) ⊙ (Wᵀ δ_o)"
+    assert (2 * np.square(a) / b).text(unicode=True) == "2 · a² / b"
+    assert np.outer(d, h).text(unicode=True) == "δ_o y\u0302ᵀ"
+    assert (d @ h).text(unicode=True) == "δ_oᵀ y\u0302"
+    assert partial("E", "delta_o", "u").text(unicode=True) == "∂E/∂δ_o|u"
+    assert partial("E", "w", "u").latex() == r"\left.\frac{\partial E}{\partial w}\right|_{u}"
+
+
+def test_negative_numbers_put_into_a_formula_have_brackets() -> None:
+    values = {"a": -1.5, "b": -2.0, "c": 0.0}
+    shown = lambda x: format_number(values[x.name] if x.name else x.value)  # noqa: E731
+    assert (a + b).text(shown) == "-1.5 + (-2)"
+    assert (a * b).text(shown) == "-1.5 * (-2)"
+    assert (-a).text(shown) == "-(-1.5)"
+    assert (a**2).text(shown) == "(-1.5)**2"
+    assert (-(a**2)).latex(shown) == r"-\left(-1.5\right)^{2}"
+
+
+def test_options_are_part_of_a_formula() -> None:
+    assert np.sum(m, axis=0).same(np.sum(m, axis=0))
+    assert not np.sum(m, axis=0).same(np.sum(m, axis=1))
+    assert m[np.array([0, 1])].same(m[np.array([0, 1])])
+    assert not m[np.array([0, 1])].same(m[np.array([1, 1])])
+    assert str(m[1:, 0]) == "M[1:, 0]"
+    assert str(np.sum(m, axis=(0, 1))) == "sum(M)"

@@ -51,7 +51,7 @@ def summary(program: Program, every: int = ROWS) -> Iterator[Block]:
     yield Table(("layers", "operations", "result", "|g|", "parameters, each with its |g|"), tuple(rows))
     yield Sentence.of(
         "One sweep back, newest first, gives all of these: every operation is visited once, whatever the number of paths. "
-        "Explain a part by naming its result and taking that, or a smaller network of the same kind."
+        'style="matrices" writes all of it out; a smaller network of the same kind is easier to read.'
     )
 
 

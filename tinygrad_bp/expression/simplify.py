@@ -299,7 +299,7 @@ def scatter(values: Expression, like: Expression, index: Any) -> Expression:
 @simplifies(np.sum)
 def summed(a: Expression, axis: Any = None, keepdims: bool = False) -> Expression:
     if a.shape is not None and axis is not None:
-        axis = tuple(sorted(int(i) % len(a.shape) for i in np.atleast_1d(axis)))
+        axis = tuple(sorted(int(i) % max(len(a.shape), 1) for i in np.atleast_1d(axis)))
         axis = None if len(axis) == len(a.shape) else axis[0] if len(axis) == 1 else axis
     options = ({} if axis is None else {"axis": axis}) | ({"keepdims": True} if keepdims else {})
     plain = call(np.sum, (a,), options)
