@@ -289,3 +289,14 @@ def test_formulas_that_the_parser_refuses_are_few() -> None:
                     parse(text, scope.known)
                 except FormulaError as error:
                     pytest.fail(f"{text}: {error}")
+
+
+def test_what_is_no_chain_of_layers_has_no_four_equations() -> None:
+    x = Tensor([0.5, -1.0], name="x")
+    w1, w2, w3 = (Tensor(np.eye(2) * k, requires_grad=True, name=f"W{k}") for k in (1, 2, 3))
+    h = np.tanh(w1 @ x).named("h")
+    around = np.sum(np.tanh(w2 @ h + w3 @ x)).named("L")  # x goes past a layer
+    twice = np.sum(np.tanh(w2 @ h) * h).named("L")  # h goes past one
+    straight = np.sum(np.tanh(w2 @ h)).named("L")
+    for loss, chain in ((around, False), (twice, False), (straight, True), (recurrent(), False)):
+        assert ("(BP2)" in tg.explain(loss).text) == chain
