@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -421,3 +422,17 @@ def test_zero_dimensional_and_shared_parameters_are_updated() -> None:
         optimizer.step()
     assert value.item() < first / 2
     assert all(np.all(after != before[name]) for name, after in model.state_dict().items())
+
+
+def test_a_large_matrix_is_changed_in_place_without_a_second_one() -> None:
+    shape = (1200, 700)
+    w = Tensor(np.ones(shape), requires_grad=True)
+    array, w.grad = w.raw, np.arange(840_000.0).reshape(shape)
+    optimizer = optim.SGD([w], lr=0.5)
+    optimizer.step()
+    assert w.raw is array
+    np.testing.assert_array_equal(array, 1 - 0.5 * np.arange(840_000.0).reshape(shape))
+    tracemalloc.start()
+    optimizer.step()
+    assert tracemalloc.get_traced_memory()[1] < array.nbytes / 4
+    tracemalloc.stop()

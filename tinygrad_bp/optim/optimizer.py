@@ -60,13 +60,17 @@ class Optimizer:
             g = p.gradient
             if g is None or not p.tracked:
                 continue
-            p.changed, raw = now, p.raw
-            change = self.change(i, raw, g.raw if isinstance(g, Tensor) else g)
-            if isinstance(raw, np.ndarray):
-                raw -= change
-            else:  # the array of another library may not be changeable
-                p.raw = raw - change
+            p.changed = now
+            p.raw = self.move(i, p.raw, g.raw if isinstance(g, Tensor) else g)
         return loss
+
+    def move(self, i: int, value: Array, gradient: Array) -> Array:
+        """The new values of parameter ``i``: the same array where it can be written to."""
+        change = self.change(i, value, gradient)
+        if not isinstance(value, np.ndarray):
+            return value - change
+        value -= change
+        return value
 
     def change(self, i: int, value: Array, gradient: Array) -> Array:
         """What is subtracted from parameter ``i``. It may keep numbers and arrays of its own in ``self.state[i]``.
