@@ -9,7 +9,6 @@ import numpy as np
 from tinygrad_bp.optim.optimizer import Optimizer, at_least_zero
 from tinygrad_bp.tensor import Array, Tensor
 
-
 BLOCK = 1 << 17  # numbers that are changed at a time, so that a large matrix needs no second one beside it
 
 
