@@ -11,8 +11,9 @@ import numpy as np
 from tinygrad_bp.draw.columns import Units
 from tinygrad_bp.draw.drawing import Drawing
 from tinygrad_bp.draw.labels import GREY, VERMILLION, Label, Number, Run, Show, bold, tint
-from tinygrad_bp.draw.networks import WRITTEN, Picture, emphatic, label
+from tinygrad_bp.draw.networks import WRITTEN, Picture
 from tinygrad_bp.draw.neurons import Index, Network
+from tinygrad_bp.draw.words import emphatic, label
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import format_number
 from tinygrad_bp.program import Program

@@ -33,8 +33,7 @@ class Layer:
     def fan(self, program: Program) -> tuple[int, int]:
         """How many units it reads, one that is always 1 not counted, and how many neurons it has."""
         shape = program.lines[self.weight].shape
-        rows, columns = (1, *shape) if self.vector else shape
-        inputs, neurons = (rows, columns) if self.columns else (columns, rows)
+        inputs, neurons = (shape[0], 1) if self.vector else shape if self.columns else shape[::-1]
         return inputs - self.unit, neurons
 
     def weight_index(self, i: int, j: int) -> tuple[int, ...]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 
 from tinygrad_bp.draw.boxes import draw_boxes
 from tinygrad_bp.draw.columns import GAP, Page, Units, box, drawn, shown, spread, widest
 from tinygrad_bp.draw.drawing import Drawing
-from tinygrad_bp.draw.labels import BLUE, GREEN, GREY, NEW, ORANGE, PURPLE, SKY, VERMILLION, Label, Run, Show, bold, lines, tint
+from tinygrad_bp.draw.labels import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, Label, Run, Show, bold, lines, tint
 from tinygrad_bp.draw.neurons import Index, Network
+from tinygrad_bp.draw.words import Words
 from tinygrad_bp.errors import ShapeError
-from tinygrad_bp.expression import format_number
 from tinygrad_bp.nn import Module
 from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
@@ -88,14 +87,13 @@ def _after(net: Network, after: Tensor | Program | Module | None, sample: int) -
 Nodes = dict[int | None, str]  # index of a unit, None for the bias -> node
 
 
-class Picture:
+class Picture(Words):
     """One network on its way to the page: columns from left to right, every node at a place of its own."""
 
     def __init__(
         self, net: Network, after: Network | None = None, by_weight: bool = False, weights: bool | None = None, show: Show | None = None
     ) -> None:
-        self.net, self.after = net, after
-        self.depth = len(net.layers)
+        super().__init__(net, after)
         self.is_written = all(self.edge_count(k) <= WRITTEN for k in range(self.depth)) if weights is None else weights
         self.by_weight = by_weight or not self.is_written
         self.largest = max(abs(net.program.lines[layer.weight].value).max(initial=0.0) for layer in net.layers) or 1.0
@@ -115,106 +113,9 @@ class Picture:
         self.losses(columns[-1], sources)
         return self.page.canvas.drawing(self.description())
 
-    def description(self) -> str:
-        sizes = "-".join(str(self.net.width(k)) for k in range(self.depth + 1))
-        loss = self.net.number(self.net.program.output.index, ()) if self.net.has_loss else None
-        end = "" if loss is None else f"; {self.net.loss_name} = {format_number(loss, self.net.digits)}"
-        return f"Network of neurons, {sizes}{end}"
-
-    def caption(self) -> Iterator[str]:
-        net = self.net
-        if net.samples > 1:
-            number = f"sample {net.which} of {net.samples}, counted from 0" if net.which else f"the first of {net.samples} samples"
-            yield f"inputs, neurons and targets: {number}; grad of a weight: of the whole batch"
-        if net.gradients:
-            yield f"grad: d({net.loss_name}) / d(weight), delta: d({net.loss_name}) / d(weighted sum)"
-        if self.by_weight:
-            yield "width of an edge: size of its weight; orange and dashed: negative"
-        if self.after:
-            yield "new: after the update"
-
     def must_show(self, column: int) -> frozenset[int]:
         """Units that are drawn even where their layer is abbreviated."""
         return frozenset()
-
-    # -- what units and weights say --------------------------------------------------------------------------------
-
-    def input(self, i: int) -> Label:
-        net, place = self.net, self.net.layers[0].x
-        index = net.at(place, i)
-        return label(bold(self.names(0)[i]), net.run("", place, index), net.run("grad", place, index, gradient=True))
-
-    def neuron(self, k: int, j: int) -> Label:
-        net, layer = self.net, self.net.layers[k]
-        title, sums, out = net.titles[k][j]
-        index = net.at(layer.net, j)
-        value = None if layer.net == layer.out else net.run(out, layer.out, net.at(layer.out, j))
-        return label(bold(title), net.run(sums, layer.net, index), value, net.run("delta", layer.net, index, gradient=True))
-
-    def weight(self, k: int, i: int | None, j: int) -> Label:
-        """Of the edge from unit i, or from the bias, to neuron j."""
-        layer = self.net.layers[k]
-        if i is None and not layer.unit:
-            assert layer.bias is not None
-            index = self.net.at(layer.bias, j) if self.net.program.lines[layer.bias].shape else ()
-            return self.parameter(k, layer.bias, self.net.names(layer.bias, "b")[j if index else 0], index)
-        index = layer.weight_index(self.net.width(k) if i is None else i, j)
-        return self.parameter(k, layer.weight, self.net.weight_name(layer, index), index)
-
-    def shared_bias(self, k: int) -> Label:
-        place = self.net.layers[k].bias
-        assert place is not None
-        index = (0,) * len(self.net.program.lines[place].shape)
-        return self.parameter(k, place, str(self.net.program.lines[place].name or "bias"), index)
-
-    def parameter(self, k: int, place: int, name: str, index: Index) -> Label:
-        value = self.net.run(f"{name} =", place, index)
-        new = self.after.run("new", self.in_after(k, place), index) if self.after else None
-        return label(emphatic(value), self.net.run("grad", place, index, gradient=True), changed(new))
-
-    def in_after(self, k: int, place: int) -> int | None:
-        """Where a parameter of layer k is in the network after the update."""
-        assert self.after is not None
-        return self.after.layers[k].weight if place == self.net.layers[k].weight else self.after.layers[k].bias
-
-    def outcome(self, j: int) -> Label | None:
-        """An output's target and error."""
-        net = self.net
-        runs = [
-            net.run(f"{net.names(place, default)[j]} =", place, net.at(place, j))
-            for place, default in ((net.target, "target"), (net.error, "error"))
-            if place is not None
-        ]
-        found = [run for run in runs if run]
-        return label(emphatic(found[0]), *found[1:]) if found else None
-
-    def loss(self) -> Label:
-        output, new = self.net.program.output.index, None
-        if self.after and self.after.has_loss:
-            new = self.after.run("new", self.after.program.output.index, ())
-        return label(bold(self.net.loss_name), self.net.run("", output, ()), changed(new))
-
-    def names(self, column: int) -> list[str]:
-        """What the units of a column give on: x1 or out_h1."""
-        if column == 0:
-            return self.net.names(self.net.layers[0].x, "x")
-        return self.net.names(self.net.layers[column - 1].out, "out")
-
-    def formula(self, k: int, j: int) -> str:
-        """A neuron's weighted sum and output, for its tooltip."""
-        net, layer = self.net, self.net.layers[k]
-        name, xs, width = net.names(layer.net, "net")[j], self.names(k), net.width(k)
-        terms = [f"{net.weight_name(layer, layer.weight_index(i, j))} * {xs[i]}" for i in range(min(width, 6))]
-        if width > len(terms):
-            terms.append(f"... ({width - len(terms)} more)")
-        if layer.unit:
-            terms.append(net.weight_name(layer, layer.weight_index(width, j)))
-        elif layer.bias is not None:
-            names = net.names(layer.bias, "b")
-            terms.append(names[j if len(names) > j else 0])
-        activation = net.program.lines[layer.out].rule
-        rest = "" if layer.net == layer.out or activation is None else f"; {self.names(k + 1)[j]} = {activation.name}({name})"
-        return f"{name} = {' + '.join(terms)}{rest}"
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
@@ -341,14 +242,6 @@ class Picture:
             return mark("weight", layer.bias, (j,))
         return mark("weight", layer.weight, layer.weight_index(self.net.width(k) if i is None else i, j))
 
-    def weight_tooltip(self, k: int, i: int | None, j: int) -> str:
-        net, layer = self.net, self.net.layers[k]
-        name = net.names(layer.net, "net")[j]
-        source = "1" if i is None else self.names(k)[i]
-        return (
-            f"d{name}/d(weight) = {source}; d{net.loss_name}/d(weight) = delta * {source}" if net.gradients else f"from {source} to {name}"
-        )
-
     def weight_style(self, k: int, i: int | None, j: int) -> Mapping[str, str]:
         return WEIGHT
 
@@ -398,20 +291,6 @@ class Picture:
 
     def target_line(self, j: int | None) -> dict[str, str]:
         return {}
-
-
-def label(*runs: Run | None) -> Label:
-    """Lines without those that are None."""
-    return lines(*(run for run in runs if run))
-
-
-def emphatic(run: Run | None) -> Run | None:
-    return run and replace(run, bold=True)
-
-
-def changed(run: Run | None) -> Run | None:
-    """A number of another Program, in the colour of what is new."""
-    return run and replace(run, colour=NEW, number=None)
 
 
 def mark(kind: str, place: int, index: Index = ()) -> str:

@@ -102,8 +102,9 @@ class Network:
 
     def weight_name(self, layer: Layer, index: Index) -> str:
         weight = self.program.lines[layer.weight]
-        names = self._weight_names.setdefault(layer.weight, element_names(weight.name or "w", weight.shape))
-        return str(names[int(np.ravel_multi_index(index, weight.shape))])
+        if layer.weight not in self._weight_names:  # of a large layer they take a while
+            self._weight_names[layer.weight] = element_names(weight.name or "w", weight.shape)
+        return str(self._weight_names[layer.weight][int(np.ravel_multi_index(index, weight.shape))])
 
     @cached_property
     def _weight_names(self) -> dict[int, list[str | None]]:
