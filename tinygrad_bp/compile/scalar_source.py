@@ -265,5 +265,6 @@ class Listing:
 def _assignment(old: Node, new: Node) -> str:
     for function, sign in ((np.subtract, "-="), (np.add, "+=")):
         if new.function is function and new.operands[0] is old:
-            return f"{old.name} {sign} {_written(new.operands[1]).text(_show)}"
+            change = new.operands[1]
+            return f"{old.name} {sign} {(_counted(change) if old.whole else _written(change)).text(_show)}"
     return f"{old.name} = {formula(new)}"
