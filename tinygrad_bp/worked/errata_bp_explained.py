@@ -442,7 +442,7 @@ EXAMPLE = [
         "0.6575",
         "0.6757",
         "misprint of a number",
-        why="Two digits exchanged. (4-6) goes on with 0.6757.",
+        why="Each 7 is a 5 and each 5 a 7. (4-6) goes on with 0.6757.",
     ),
     A(
         "(4-6)",
