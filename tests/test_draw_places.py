@@ -58,3 +58,37 @@ def test_nothing_overlaps(name: str, kind: str) -> None:
     for (a, first), (b, other) in itertools.combinations(boxes(drawing).items(), 2):
         apart = first[0] >= other[2] or other[0] >= first[2] or first[1] >= other[3] or other[1] >= first[3]
         assert apart, f"{a} and {b} overlap: {first} {other}"
+
+
+EDGE = re.compile(r"(n\d+)(?::(\w))? -> (n\d+)(?::(\w))?")
+AT = re.compile(r'(n\d+) \[.*pos="([\d.-]+),([\d.-]+)!".* width=([\d.]+)')
+
+
+def ends(drawing: draw.Drawing) -> list[tuple[str, str, Any, Any]]:
+    """(tail, head, where it begins, where it ends) of each edge; all are straight."""
+    lines = [line.strip() for line in drawing.source.splitlines()]
+    at = {node[1]: tuple(map(float, node.groups()[1:])) for line in lines if (node := AT.match(line))}
+
+    def place(name: str, side: str) -> Any:
+        x, y, width = at[name]
+        return np.array([x + {"e": width / 2, "w": -width / 2}.get(side, 0.0), y])
+
+    found = [edge.groups() for line in lines if (edge := EDGE.match(line))]
+    return [(a, b, place(a, side), place(b, other)) for a, side, b, other in found]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("weights", [True, False])
+def test_no_edge_runs_through_another_unit(name: str, weights: bool) -> None:
+    drawing = draw.network(LOSSES[name](), weights=weights)
+    circles = {
+        node: ((left + right) / 2, (low + high) / 2, (right - left) / 2)
+        for node, (left, low, right, high) in boxes(drawing).items()
+        if right - left == pytest.approx(high - low)
+    }
+    for tail, head, start, end in ends(drawing):
+        for node, (x, y, radius) in circles.items():
+            if node not in (tail, head):
+                middle, way = np.array([x, y]), end - start
+                nearest = start + way * np.clip((middle - start) @ way / (way @ way), 0, 1)
+                assert np.hypot(*(nearest - middle)) >= radius - 0.001

@@ -35,6 +35,13 @@ def widest(units: Units) -> float:
     return max(diameter(label) for i, label in units if i is not None)
 
 
+def room(units: Units, height: float, rise: float) -> float:
+    """How far from a column of circles an edge that rises so much must end, to pass those beside its own."""
+    radius, step = widest(units) / 2 + 2, height / len(units)
+    share = min(radius / step, 0.9)
+    return 0.0 if len(units) == 1 else rise * share / math.sqrt(1 - share * share) - radius
+
+
 def drawn(units: int, needed: frozenset[int] = frozenset()) -> list[int]:
     """Which units of a layer are drawn."""
     return list(range(units)) if units <= MOST else sorted({*range(SHOWN), units - 1, *sorted(needed)[:MOST]})

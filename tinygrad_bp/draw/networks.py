@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 
 from tinygrad_bp.draw.boxes import draw_boxes
-from tinygrad_bp.draw.columns import GAP, Page, Units, box, drawn, shown, spread, widest
+from tinygrad_bp.draw.columns import GAP, Page, Units, box, drawn, room, shown, spread, widest
 from tinygrad_bp.draw.drawing import Drawing
 from tinygrad_bp.draw.labels import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, Label, Run, Show, bold, lines, tint
 from tinygrad_bp.draw.neurons import Index, Network
@@ -128,7 +128,6 @@ class Picture(Words):
     def units(self, column: int, units: Units) -> Nodes:
         """A column of circles, evenly over the height. The nodes of those that are drawn, by index."""
         width = widest(units)
-        self.page.gap = max(GAP, self.height / 11)  # higher columns farther apart, so that edges do not run past their neurons
         beside = max((box(what)[0] for i, what in units if i is None), default=0.0)
         x, step = self.page.column(max(width, beside)), self.height / len(units)
         nodes: Nodes = {}
@@ -156,12 +155,15 @@ class Picture(Words):
         bias = self.bias_unit(k) if any(i is None for i, _ in keys) else None
         from_ = sources if bias is None else sources | {None: f"{bias}:e"}  # from its side, past the units above it
         if not (self.is_written and keys):
-            self.page.right += LINES_GAP - GAP
+            starts, ends = self.heights(before), self.heights(units)
+            rises = [(i, abs(starts[i] - ends[j])) for i, j in keys]
+            rooms = [room(column, self.height, rise) for i, rise in rises for column in ([before, units] if i is not None else [units])]
+            self.page.gap = max([LINES_GAP, *rooms])
             targets = self.units(k + 1, units)
             for i, j in keys:
                 self.page.canvas.edge(from_[i], targets[j], style=self.line(k, i, j), id=self.weight_mark(k, i, j))
             return targets
-        joints = self.labels(k, keys, self.heights(before), self.heights(units))
+        joints = self.labels(k, keys, before, units)
         targets = self.units(k + 1, units)
         for (i, j), (left, right) in joints.items():  # to the sides, lest an edge runs behind another one's label
             where = self.weight_mark(k, i, j)
@@ -209,12 +211,13 @@ class Picture(Words):
         return {i: (row + 0.5) * step for row, (i, _) in enumerate(units)} | {None: self.height * 1.1}
 
     def labels(
-        self, k: int, keys: list[tuple[int | None, int]], starts: Mapping[int | None, float], ends: Mapping[int | None, float]
+        self, k: int, keys: list[tuple[int | None, int]], before: Units, units: Units
     ) -> dict[tuple[int | None, int], tuple[str, str]]:
         """A column of weights, each as near to the straight line between its units as the others let it.
 
         For each edge, where it arrives and where it goes on.
         """
+        starts, ends = self.heights(before), self.heights(units)
         wanted: list[tuple[float, tuple[int | None, int], Label | None]] = []
         for i, j in keys:
             wanted.append(((starts[i] + ends[j]) / 2, (i, j), None if self.is_joint(k, i) else self.weight(k, i, j)))
@@ -222,8 +225,10 @@ class Picture(Words):
         sizes = [box(what) if what else (0.0, 4.0) for _, _, what in wanted]
         ys = spread([y for y, _, _ in wanted], [height for _, height in sizes])
         width = max(width for width, _ in sizes)
-        self.page.gap = max(GAP, self.height / 11)
+        rises = [(i, abs(starts[i] - y), abs(ends[j] - y)) for y, (_, (i, j), _) in zip(ys, wanted, strict=True)]
+        self.page.gap = max([GAP, *(room(before, self.height, rise) for i, rise, _ in rises if i is not None)])
         x = self.page.column(width)
+        self.page.gap = max([GAP, *(room(units, self.height, rise) for _, _, rise in rises)])
         nodes = {}
         for y, (_, key, what), (_, height) in zip(ys, wanted, sizes, strict=True):
             if what:
@@ -266,7 +271,7 @@ class Picture(Words):
 
     def losses(self, outputs: Units, nodes: Nodes) -> None:
         """Right of the outputs: each one's target and error, and the loss that they add up to."""
-        net = self.net
+        net, self.page.gap = self.net, GAP
         if not net.has_loss:
             return
         boxes = {j: what for j in nodes if j is not None and (what := self.outcome(j))}
