@@ -38,12 +38,13 @@ def recorded(steps: list[Step], shapes: list[tuple[int, ...]]) -> tuple[Tensor, 
 
 
 @given(STEPS, LEAVES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_every_formula_has_autograds_value(steps: list[Step], shapes: list[tuple[int, ...]]) -> None:
     loss, leaves = recorded(steps, shapes)
     for every in (False, True):
         program = legible(Program.of(loss), every)
-        matrices = Matrices(program, [program.place(t) for t in leaves], every=every)
+        matrices = Matrices.of(program, [program.place(t) for t in leaves], every=every)
+        program = matrices.program
         values = matrices.values
         for place, formula in matrices.derivatives.items():
             if place in matrices.joints:
@@ -59,7 +60,8 @@ def test_every_formula_has_autograds_value(steps: list[Step], shapes: list[tuple
 def test_printed_formulas_read_back_have_autograds_value(steps: list[Step], shapes: list[tuple[int, ...]]) -> None:
     loss, leaves = recorded(steps, shapes)
     program = legible(Program.of(loss))
-    matrices = Matrices(program, [program.place(t) for t in leaves])
+    matrices = Matrices.of(program, [program.place(t) for t in leaves])
+    program = matrices.program
     scope = Scope(program, matrices.values)
     for place, formula in matrices.derivatives.items():
         if place in matrices.joints and "scatter" not in str(formula) and not re.search(r"\[\[|\.\.\.|None", str(formula)):
@@ -282,7 +284,7 @@ def test_formulas_that_the_parser_refuses_are_few() -> None:
     for derive in (four_layers,):
         program = legible(Program.of(derive()))
         scope = Scope(program)
-        matrices = Matrices(program, [line.index for line in program.lines if line.rule is None and line.tracked])
+        matrices = Matrices.of(program, [line.index for line in program.lines if line.rule is None and line.tracked])
         for place in matrices.joints:
             for text in (matrices.derivatives[place].text(), matrices.derivatives[place].latex()):
                 try:
@@ -300,3 +302,27 @@ def test_what_is_no_chain_of_layers_has_no_four_equations() -> None:
     straight = np.sum(np.tanh(w2 @ h)).named("L")
     for loss, chain in ((around, False), (twice, False), (straight, True), (recurrent(), False)):
         assert ("(BP2)" in tg.explain(loss).text) == chain
+
+
+def test_guards_that_guard_against_nothing_are_left_out_and_said() -> None:
+    w, x = Tensor([0.5, -1.0], requires_grad=True, name="w"), Tensor([[1.0, 2.0], [0.5, -1.0]], name="x")
+    probability = tg.sigmoid(x @ w).named("p")
+    text = tg.explain(nn.BCELoss()(probability, np.array([0.0, 1.0]))).text
+    assert "A choice that falls the same way for every element here is written as what it\nchooses." in text
+    assert re.search(r"L = mean\(-\(c\d \* log\(p\) \+ c\d \* log1p\(-p\)\)\)", text)
+    assert "where" not in text
+    rectified = tg.explain(np.sum(np.maximum(w + 5, 0.0)).named("L")).text
+    assert "maximum(w + 5, 0)" in rectified  # a bound of zero is a relu
+
+
+def test_no_formula_is_longer_than_anybody_reads() -> None:
+    x = Tensor(np.random.default_rng(0).normal(size=(4, 2)), requires_grad=True, name="x")
+    normed = (x - np.mean(x, axis=0)) / np.sqrt(np.var(x, axis=0) + 1e-5)
+    loss = np.sum(normed * np.array([[1.0, 2.0]]) * normed).named("L")
+    loss.backward()
+    program = legible(Program.of(loss))
+    matrices = Matrices.of(program, [program.place(x)])
+    assert matrices.long == set()
+    assert max(len(str(matrices.derivatives[i])) for i in matrices.joints) < 300
+    got = matrices.derivatives[program.place(x)].evaluate(matrices.values)
+    np.testing.assert_allclose(got, x.grad, atol=1e-12)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_bp.errors import FileFormatError, GraphError, NameLookupError, ShapeError
 from tinygrad_bp.explain.document import Block, Document, Sentence
-from tinygrad_bp.explain.legible import legible
+from tinygrad_bp.explain.legible import legible, settled
 from tinygrad_bp.explain.matrices import Layout, Matrices
 from tinygrad_bp.explain.notation import Notation, in_notation, renamed
 from tinygrad_bp.explain.structure import Structure
@@ -179,7 +179,13 @@ class _Request:
 
     def in_matrices(self, every: bool = False) -> Iterator[Block]:
         arrays = frozenset(line.index for line in self.program.lines if line.rule is None and line.name is None)
-        return Matrices(legible(self.program, every), self.wanted(), self.layout, self.lr, arrays, every).blocks()
+        program, chosen = (self.program, False) if every else settled(self.program)
+        program = legible(program, every)
+        heading, *rest = Matrices.of(program, self.wanted(), self.layout, self.lr, arrays, every).blocks()
+        yield heading
+        if chosen:
+            yield Sentence.of("A choice that falls the same way for every element here is written as what it chooses.")
+        yield from rest
 
     def element(self, program: Program) -> Iterator[Block]:
         """The one number that was asked for, where its whole array has been derived."""

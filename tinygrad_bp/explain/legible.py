@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
 
 from tinygrad_bp.explain.notation import renamed
 from tinygrad_bp.explain.structure import REARRANGED, Structure
 from tinygrad_bp.program import Line, Program
+from tinygrad_bp.rule import RULES
 
-LONG = 16  # operations in a formula, more than which nobody reads at once
+POSITIVE = RULES[np.positive]
+LONG = 14  # operations in a formula, more than which nobody reads at once
 
 
 def legible(program: Program, every: bool = False) -> Program:
@@ -50,7 +55,7 @@ def _unreadable(program: Program, structure: Structure, names: dict[int, str], e
     size: dict[int, int] = {}
     for line in program.lines:
         known = line.rule is None or line.name is not None or line.index in names
-        size[line.index] = 1 if known else 1 + sum(size[i] for i in line.operands)
+        size[line.index] = 1 if known else (line.rule is not POSITIVE) + sum(size[i] for i in line.operands)
         if known or line.rule is None:
             continue
         shared = len(structure.users[line.index]) > 1 and line.rule.name not in REARRANGED
@@ -62,3 +67,31 @@ def _unreadable(program: Program, structure: Structure, names: dict[int, str], e
 def twice_read(line: Line) -> bool:
     """Whether its rule may read what comes back to it more than once, as that of softmax does."""
     return line.rule is not None and line.rule.kind == "general" and line.shape != () and line.rule.name != "linear"
+
+
+def settled(program: Program) -> tuple[Program, bool]:
+    """The Program without the choices that fall the same way for every element, and whether there were any.
+
+    Guards against 0 log 0 and the like are such, as long as they guard against nothing.
+    """
+    changed = {line.index: chosen for line in program.lines if (chosen := _choice(program, line)) is not None}
+    lines = tuple(
+        replace(line, rule=POSITIVE, operands=(changed[line.index],), params=None) if line.index in changed else line
+        for line in program.lines
+    )
+    return replace(program, lines=lines), bool(changed)
+
+
+def _choice(program: Program, line: Line) -> int | None:
+    """The one operand that all elements of a choice come from."""
+    name = line.rule.name if line.rule else ""
+    if name not in ("where", "maximum", "minimum"):
+        return None
+    values = [program.lines[i].value for i in line.operands]
+    if name == "where":
+        chosen = 1 if np.all(values[0]) else 2 if not np.any(values[0]) else None
+    else:  # a bound of zero is a relu, which is no mere guard
+        bounded = program.lines[line.operands[1]].constant and values[1].ndim == 0 and values[1] != 0
+        within = values[0] > values[1] if name == "maximum" else values[0] < values[1]
+        chosen = 0 if bounded and np.all(within) else None
+    return line.operands[chosen] if chosen is not None and values[chosen].shape == line.shape else None

@@ -15,9 +15,9 @@ import numpy as np
 
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.explain.document import Block, Chain, Heading, Legend, Sentence, Words
-from tinygrad_bp.explain.legible import twice_read
-from tinygrad_bp.explain.notation import delta_of
-from tinygrad_bp.explain.structure import Structure
+from tinygrad_bp.explain.legible import LONG, twice_read
+from tinygrad_bp.explain.notation import delta_of, renamed
+from tinygrad_bp.explain.structure import REARRANGED, Structure
 from tinygrad_bp.expression import Expression, apply, call, factors, partial, product, symbol, vectors_first, vectors_last
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.program import Line, Program
@@ -36,12 +36,23 @@ class Matrices:
     lr: float | None = None
     constants: frozenset[int] = frozenset()  # arrays in the source, which are shown once because they got their names here
     every: bool = False  # an operation a line, each with its rule
+    forced: frozenset[int] = frozenset()  # lines whose derivative gets a name because what comes below would be too long
     notes: dict[int, list[Words]] = field(default_factory=dict)
+    long: set[int] = field(default_factory=set)  # lines found in the sweep that should have been among the forced ones
 
     def __post_init__(self) -> None:
         self.structure = Structure(self.program)
         self.top = self.program.outputs[0]
         self.users = self.structure.users
+
+    @classmethod
+    def of(cls, program: Program, wanted: Sequence[int], layout: Layout | None = None, lr: float | None = None,
+           constants: frozenset[int] = frozenset(), every: bool = False) -> Matrices:  # fmt: skip
+        """The derivation in which no formula is longer than anybody reads: what would make it so gets a name."""
+        trial = cls(program, wanted, layout, every=every)
+        long = trial.long if trial.derivatives else set()  # the sweep finds them
+        program = renamed(program, {i: program.names[i] for i in long if program.lines[i].name is None})
+        return cls(program, wanted, layout, lr, constants, every, frozenset(long))
 
     # -- which lines matter --------------------------------------------------------------------------------------
 
@@ -65,7 +76,7 @@ class Matrices:
             return way - {self.top}
         shared = {i for i in way & self.program.named if sum(u in way for u in self.users[i]) > 1}
         general = {i for i in way if twice_read(self.program.lines[i])}
-        return (way & self.structure.nets.keys() | shared | general & self.program.named | set(self.wanted)) - {self.top}
+        return (way & self.structure.nets.keys() | shared | self.forced | general & self.program.named | set(self.wanted)) - {self.top}
 
     # -- the sweep -----------------------------------------------------------------------------------------------
 
@@ -80,17 +91,22 @@ class Matrices:
     def derivatives(self) -> dict[int, Expression]:
         """Line -> the derivative of the output by it, in terms of the named ones above it."""
         way = set(self.on_the_way)
+        self.long.clear()
         labels = {i: self.label(i) for i in self.joints}
 
         def derivative(line: Line, i: int, g: Expression, operands: Sequence[Any], result: Any) -> Any:
             place = line.operands[i]
+            assert line.rule is not None
             if place not in way or line.index not in way:
                 return None
+            if line.index not in {*labels, self.top} and operations(g) > 1.5 * LONG and line.rule.name not in REARRANGED:
+                labels[line.index] = partial(self.program.names[self.top], self.program.names[line.index], shape=line.shape)
+                self.long.add(line.index)
             g = labels.get(line.index, g)
             gx = symbolic(line, i, g, operands, result)
             if gx is not None:
                 self._note(line, i, place, gx)
-                if line.rule is not None and line.rule.name == "take" and not self.every:
+                if line.rule.name == "take" and not self.every:
                     self.notes.setdefault(place, []).append(("scatter: zeros, but for these places",))
             return gx if gx is None or self.every else self._ordered(gx, g)
 
@@ -239,6 +255,11 @@ class Matrices:
             a, b = self.program.lines[upper].shape, self.program.lines[lower].shape
             steps.append(partial(names[upper], names[lower], shape=a + b if self.layout == "numerator" else b + a))
         return tuple(steps if self.layout == "numerator" else steps[::-1])
+
+
+def operations(x: Expression) -> int:
+    """How long a formula is: its operations and its names."""
+    return 1 + sum(map(operations, x.operands)) if x.function is not None else 1
 
 
 def product_of(steps: Sequence[Expression]) -> Expression:

@@ -94,7 +94,8 @@ class Structure:
 
     def _bias(self, net: int, weight: int) -> int | None:
         line = self.lines[net]
-        leaves = [self.source(i) for i in line.operands if self.learned(i) and self.source(i) != weight]
+        added = line.operands if line.rule is ADD else line.operands[2:]  # of x @ weight.T + bias as one operation
+        leaves = [self.source(i) for i in added if self.learned(i) and self.source(i) != weight]
         return leaves[-1] if leaves else None
 
     def activated(self, net: int) -> int:

@@ -28,7 +28,7 @@ GREEK = {
     "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω",
 }  # fmt: skip
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-SPOKEN = {"absolute": "abs", "logical_and": "and", "logical_or": "or"}
+SPOKEN = {"absolute": "abs"}
 
 
 def text(x: Expression, show: Callable[[Any], str] | None = None, unicode: bool = False) -> str:
@@ -116,7 +116,7 @@ def _least(sign: str, level: float, a: Parts, b: Parts) -> tuple[float, float]:
     """The precedence below which the operands are put in brackets: a - (b - c), a / (b * c), a * (b @ c), (a * b) @ c."""
     if sign == "**":
         return level + 1, level
-    right = ATOM if b[0].startswith("-") else 0  # 2 + (-3)
+    right = ATOM if b[0].startswith("-") and level > 0 else 0  # 2 + (-3), but x > -3
     if sign == "@":
         return level if a[1] == level else UNARY, max(UNARY, right)
     tight = level if sign in ("+", "*") else level + 0.5
@@ -168,6 +168,12 @@ class _Text:
 
     def write_join(self, x: Expression, *parts: Parts) -> Parts:
         return self.call(x.__class__(x.function, x.operands), list(parts))  # where the pieces begin is their own affair
+
+    def write_contract(self, x: Expression, a: Parts, b: Parts) -> Parts:
+        return f"einsum('{x.options['spec']}', {a[0]}, {b[0]})", ATOM
+
+    def write_logical_and(self, x: Expression, a: Parts, b: Parts) -> Parts:
+        return f"({a[0]}) and ({b[0]})", -1
 
     def write_scatter(self, x: Expression, values: Parts, like: Parts) -> Parts:
         return f"scatter({values[0]}, at=[{index_text(x.options['index'])}])", ATOM
@@ -270,6 +276,9 @@ class _Latex(_Text):
         if "index" not in x.options:
             return None
         return rf"{_brackets(a, ATOM)}\left[{latex_option(x.options['index'], index_text)}\right]", ATOM
+
+    def write_contract(self, x: Expression, a: Parts, b: Parts) -> Parts:
+        return rf"\operatorname{{einsum}}\left({latex_option(x.options['spec'])}, {a[0]}, {b[0]}\right)", ATOM
 
     def write_scatter(self, x: Expression, values: Parts, like: Parts) -> Parts:
         where = latex_option(x.options["index"], lambda index: f"at {index_text(index)}")

@@ -72,6 +72,17 @@ def fraction(p: Any, q: Any) -> Expression:
     return number(p / q) if short else call(np.divide, (number(p), number(q)))
 
 
+def coefficient(x: Expression) -> tuple[tuple[Any, Any], Expression]:
+    """The number that a formula is a multiple of, as numerator and denominator, and what it multiplies."""
+    if (c := ratio(x)) is not None:
+        return c, number(1)
+    if x.function is np.multiply and (c := ratio(x.operands[0])) is not None:
+        return c, x.operands[1]
+    if x.function is np.divide and (c := ratio(x.operands[1])) is not None:
+        return c[::-1], x.operands[0]
+    return (1, 1), x
+
+
 def negated(x: Expression) -> Expression | None:
     """What stands behind a leading minus, if there is one."""
     value = plain_number(x)
@@ -128,11 +139,17 @@ def multiply(a: Expression, b: Expression) -> Expression:
         return negative(multiply(a, minus))
     if x is None and y is not None:  # numbers in front
         return multiply(b, a)
-    if b.function is np.multiply and ratio(b.operands[0]) is not None:  # and together
-        return multiply(multiply(b.operands[0], a), b.operands[1])
-    if a.same(b):
-        return power(a, number(2))
-    return call(np.multiply, (a, b))
+    return _collected(a, b)
+
+
+def _collected(a: Expression, b: Expression) -> Expression:
+    """A product with its numbers together, in front, and with squares as squares."""
+    (c, rest), (d, others) = coefficient(a), coefficient(b)
+    if c != (1, 1) and d != (1, 1):  # 2 * a * (b / 2)
+        return multiply(fraction(c[0] * d[0], c[1] * d[1]), multiply(rest, others))
+    if b.function is np.multiply and d != (1, 1):
+        return multiply(multiply(b.operands[0], a), others)
+    return power(a, number(2)) if a.same(b) else call(np.multiply, (a, b))
 
 
 @elementwise(np.divide)
@@ -144,8 +161,9 @@ def divide(a: Expression, b: Expression) -> Expression:
         return a
     if (minus := negated(a)) is not None:
         return negative(divide(minus, b))
-    if y is not None and y[0] and a.function is np.multiply and (c := ratio(a.operands[0])) is not None:
-        return multiply(fraction(c[0] * y[1], c[1] * y[0]), a.operands[1])
+    first, *rest = factors(a)
+    if y is not None and y[0] and rest and (c := ratio(first)) is not None:
+        return reduce(multiply, rest, fraction(c[0] * y[1], c[1] * y[0]))
     return call(np.divide, (a, b))
 
 
@@ -170,6 +188,11 @@ def negative(a: Expression) -> Expression:
 @elementwise(np.square)
 def square(a: Expression) -> Expression:
     return power(a, number(2))
+
+
+@elementwise(np.where)
+def where(condition: Expression, a: Expression, b: Expression) -> Expression:
+    return call(np.where, (condition, a, b))
 
 
 @simplifies(np.positive)
