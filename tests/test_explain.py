@@ -164,6 +164,19 @@ def test_what_cannot_be_taken_apart_is_explained_in_matrices_and_says_so() -> No
         tg.explain(loss, "2.weight7", style="weights")
 
 
+def test_too_many_deltas_are_written_as_arrays() -> None:
+    model = nn.MLP([2, 30, 15, 1], rng=0)
+    loss = nn.HalfSquaredError()(model(Tensor([0.1, 0.2]).named("x")), np.zeros(1))
+    text = " ".join(tg.explain(loss, "0.weight1_1").text.split())
+    assert 'In matrices, because number by number it takes 17 deltas, which style="weights" writes out.' not in text  # 1 + 15 + 1
+    model = nn.MLP([2, 3, 45, 1], rng=0)
+    loss = nn.HalfSquaredError()(model(Tensor([0.1, 0.2]).named("x")), np.zeros(1))
+    text = " ".join(tg.explain(loss, "0.weight11").text.split())
+    assert 'In matrices, because number by number it takes 47 deltas, which style="weights" writes out.' in text
+    assert "dE_total/d0.weight11 is the element 1, 1, counted from 1, of dE_total/d0.weight: " in text
+    assert "delta_h2_45" in tg.explain(loss, "0.weight11", style="weights").text
+
+
 def test_digits() -> None:
     assert "= 0.0822" in str(tg.explain(step_by_step.forward(), "w5", digits=3))
 

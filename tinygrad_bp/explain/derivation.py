@@ -24,6 +24,7 @@ from tinygrad_bp.tensor import Tensor
 Style = Literal["weights", "matrices", "operations", "summary"]
 STYLES = ("weights", "matrices", "operations", "summary")
 PATH_LIMIT = 8
+MANY = 40  # deltas, more than which nobody follows one by one
 READABLE = 400  # operations, more than which nobody reads one by one
 
 PREAMBLE = "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n\\usepackage{amsmath}\n\\begin{document}\n\\raggedright\n\n"
@@ -158,7 +159,7 @@ class _Request:
         if style == "matrices" or (style is None and self.layout) or (style is None and not self.single()):
             return self.in_matrices()
         try:
-            return iter(list(self.in_weights(legible(self.program))))
+            return iter(list(self.in_weights(legible(self.program), MANY if style is None else None)))
         except (ShapeError, GraphError) as error:
             if style == "weights" or not (isinstance(error, ShapeError) or "taken apart" in str(error)):
                 raise
@@ -199,7 +200,7 @@ class _Request:
             at = ", ".join(str(i + 1) for i in index)
             yield Sentence.of(goal, f" is the element {at}, counted from 1, of ", whole, f": {value}.")
 
-    def in_weights(self, program: Program) -> Iterator[Block]:
+    def in_weights(self, program: Program, limit: int | None) -> Iterator[Block]:
         if self.wrt is None:
             raise NameLookupError("which number is to be derived? Give wrt, the name of a tensor or of an element, such as 'w5'")
         place, index = program.locate(self.wrt)
@@ -211,4 +212,7 @@ class _Request:
             if (place, k) not in where:
                 what = self.wrt.label() if isinstance(self.wrt, Tensor) else self.wrt
                 raise GraphError(f"{program.names[program.outputs[0]]} does not depend on {what}, so that its derivative is zero")
-            yield from Weight(scalars, where[place, k], nets, order, self.lr, self.max_paths, self.forward).blocks()
+            weight = Weight(scalars, where[place, k], nets, order, self.lr, self.max_paths, self.forward)
+            if limit and len(weight.groups) > limit:
+                raise ShapeError(f'number by number it takes {len(weight.groups)} deltas, which style="weights" writes out')
+            yield from weight.blocks()

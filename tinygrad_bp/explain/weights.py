@@ -138,9 +138,9 @@ class Weight:
             )  # fmt: skip
         else:
             yield from self.along_ways(goal)
-        if self.groups(count):
+        if self.groups:
             yield Sentence.of("The same, grouped by deltas:" if self.nets & self.steps.keys() else "The same, from the output down:")
-            yield from self.grouped(goal, self.groups(count))
+            yield from self.grouped(goal)
         if self.lr is not None:
             formula = symbol(self.name(self.bottom)) - symbol("eta") * goal
             values = {**self.values, "eta": self.lr, goal.name: float(self.program.gradients[self.bottom])}
@@ -212,13 +212,14 @@ class Weight:
 
     # -- grouped -------------------------------------------------------------------------------------------------
 
-    def groups(self, count: int) -> list[int]:
+    @cached_property
+    def groups(self) -> list[int]:
         """The lines whose derivatives the grouped form names: the deltas, or, where there are none and many ways, all."""
         between = self.steps.keys() - {self.top}
         nets = between & self.nets
-        return sorted(nets or (between if count > self.max_paths else ()))
+        return sorted(nets or (between if self.counts[self.top] > self.max_paths else ()))
 
-    def grouped(self, goal: Expression, groups: list[int]) -> Iterator[Chain]:
+    def grouped(self, goal: Expression) -> Iterator[Chain]:
         """Newest layer first: each delta from the deltas above it, and the gradient from the lowest."""
         top, values = self.name(self.top), dict(self.values)
         cotangents: dict[int, Expression] = {self.top: ONE}
@@ -229,7 +230,7 @@ class Weight:
                 cotangents[place] = reduce(lambda a, b: a + b, [cotangents[i] * e for i, e in above])
             if place == self.bottom:
                 chains.append((place, Chain(goal, (cotangents[place],), values)))
-            elif place in groups:
+            elif place in self.groups:
                 name = partial(top, self.name(place))
                 label = symbol(delta_of(self.name(place))) if place in self.nets else name
                 chains.append((place, Chain(label, (*(() if label is name else (name,)), cotangents[place]), values)))
