@@ -148,6 +148,19 @@ def test_random_programs_train_like_the_eager_run(steps: list[Step], shapes: lis
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-9)
 
 
+SECOND: list[Any] = [
+    lambda x: np.sum(tg.grad(lambda y: np.sum(np.tanh(y) ** 3))(x) ** 2),
+    lambda x: np.sum(tg.hessian(lambda y: np.sum(np.tanh(y) * y[0]))(x) ** 2),
+]
+
+
+@pytest.mark.parametrize("f", SECOND)
+def test_derivatives_of_derivatives(f: Any) -> None:
+    x = np.array([0.3, 0.7])
+    for found, expected in zip(tg.compile(f, dialect="scalar")(x), tg.value_and_grad(f)(x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 SPECIAL = [-np.inf, -800.0, -720.0, -40.0, -1.0, -0.5, -0.0, 0.0, 1e-310, 0.3, 1.0, 2.5, 40.0, 720.0, 800.0, np.inf, np.nan]
 POINTWISE = [f for f, rule in RULES.items() if rule.kind == "pointwise" and (rule.function is f or hasattr(f, "__wrapped__"))]
 POINTWISE = [f for f in POINTWISE if not RULES[f].options and f is not np.where and (isinstance(f, np.ufunc) or hasattr(f, "__wrapped__"))]
@@ -459,6 +472,23 @@ def test_names_are_pythons() -> None:
 def test_what_cannot_be_written_out_is_named(f: Any, words: str) -> None:
     with pytest.raises((CompileError, DtypeError), match=words):
         written(f, [np.eye(2) + 0.1])
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "dialect"),
+    [
+        (lambda x: np.sum(x * x), np.ones(3), "scalar"),
+        (lambda x: np.sum(x * x), np.ones(300), "matrix"),
+        (lambda x: np.sum(x * x), np.ones(3, np.float32), "matrix"),
+        (lambda x: np.sum(np.linalg.inv(x)), np.eye(2), "matrix"),
+    ],
+)
+def test_the_dialect_is_chosen(f: Any, x: Any, dialect: str) -> None:
+    """Single numbers for few of them, where they can be used at all."""
+    compiled = tg.compile(f)
+    compiled(x)
+    assert compiled.latest is not None
+    assert compiled.latest.dialect == dialect
 
 
 def test_single_precision_is_refused() -> None:
