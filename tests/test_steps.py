@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_bp as tg
@@ -57,7 +57,7 @@ def test_each_number_is_told_once_and_after_what_it_is_computed_from(name: str) 
     assert len(steps) > 20 or name == "one_output"
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))  # shrinking takes minutes
 @given(st.lists(st.integers(1, 3), min_size=2, max_size=3), st.integers(0, 10**6), st.sampled_from([True, "shared", False]))
 def test_the_numbers_put_in_give_the_number_that_is_said(sizes: list[int], seed: int, bias: Any) -> None:
     """Any small network: the formula with numbers, read as Python, comes to the tensor's own value or gradient."""
