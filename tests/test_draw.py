@@ -57,7 +57,7 @@ def words(drawing: draw.Drawing) -> str:
 # -- the same picture every time -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("picture", [draw.graph, draw.network])
+@pytest.mark.parametrize("picture", [draw.graph, draw.network, draw.backward, draw.circuit])
 def test_golden(picture: Callable[[Tensor], draw.Drawing]) -> None:
     source, path = picture(worked_example()).source, GOLDEN / f"{picture.__name__}_2_2_2.dot"
     if os.environ.get("UPDATE_GOLDEN"):
@@ -112,6 +112,16 @@ def test_kinds_differ_in_more_than_colour() -> None:
 
     forms = {(style["style"], style.get("peripheries"), style["color"]) for style in KINDS.values()}
     assert len(forms) == len(KINDS)
+
+
+def test_a_leaf_that_is_read_often_is_named_beside_its_readers() -> None:
+    x = y = Tensor(1.0, requires_grad=True, name="x")
+    for _ in range(100):
+        y = np.tanh(y * x)
+    drawing = draw.graph(y)
+    assert words(drawing).split().count("x") == 101
+    assert len(edges(drawing)) == 5 * 100
+    assert re.findall(r'<svg[^>]* width="(\d+)pt"', drawing.svg(timeout=20))[0] < "400"  # long edges would take minutes
 
 
 def test_several_outputs() -> None:
@@ -434,6 +444,16 @@ def test_dark_pages() -> None:
     rules = re.findall(r"([^{}]+)\{fill:", style)
     assert all(rule.startswith("#p-picture ") for rule in rules)  # nothing else on the page changes
     assert 'fill="white"' not in svg  # the page shines through
+
+
+def test_long_names_keep_to_the_picture() -> None:
+    name = "a" * 500 + "_end"
+    x, W = Tensor(1.5, requires_grad=True, name=name), Tensor([[2.5]], requires_grad=True, name=name)
+    for picture in (draw.graph(x * x), draw.network(np.sum(np.tanh(np.ones(1) @ W.T))), draw.circuit(x * x)):
+        svg = picture.svg()
+        assert float(re.findall(r'<svg[^>]* width="(\d+)pt"', svg)[0]) < 1500
+        assert re.search(r"aaaa \.\.\. a+_end", svg)
+    assert name in draw.graph(x * x).svg()  # in the tooltip
 
 
 def test_same_bytes_in_every_process() -> None:

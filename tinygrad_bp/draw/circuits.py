@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.draw.drawing import Canvas, Drawing
-from tinygrad_bp.draw.labels import GRADIENT, GREY, PURPLE, Label, Number, Run, Show, bold, lines, stack, tint
+from tinygrad_bp.draw.labels import GRADIENT, GREY, PURPLE, Label, Number, Run, Show, bold, caption, lines, short, stack, tint
 from tinygrad_bp.draw.nodes import COMMUTATIVE, KINDS, formula, kind_of
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import INFIX, format_number
@@ -64,9 +64,9 @@ class _Circuit:
         self.gates: dict[int, str] = {}
         self.merged = {line.index: self.reads[line.index][0][0] for line in program if self.is_part_of_a_sum(line)}
         self.back = {read: found for reads in self.reads.values() for read in reads if (found := self.sent_back(*read))}
-        note = f"on each wire: its value, below it d({program.names[program.output.index]}) / d(wire)" if gradients else ""
+        note = f"on each wire: its value, below it d({short(program.names[program.output.index])}) / d(wire)" if gradients else ""
         layout = {"rankdir": "LR", "nodesep": "0.12", "ranksep": "0.18"}
-        self.canvas = Canvas(lines(Run(note)).markup() if note else "", layout, {"fontsize": "10"}, {"dir": "none", "fontsize": "8"}, show)
+        self.canvas = Canvas(caption(*([note] if note else [])), layout, {"fontsize": "10"}, {"dir": "none", "fontsize": "8"}, show)
 
     def draw(self) -> Drawing:
         ends: dict[int, str] = {}  # line -> the node from which its wires go on

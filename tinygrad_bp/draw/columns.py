@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tinygrad_bp.draw.drawing import Canvas
-from tinygrad_bp.draw.labels import Label, Run, bold, lines
+from tinygrad_bp.draw.labels import Label, bold, caption, lines
 
 MOST = 6  # units of a layer that are drawn; of a wider one the first three and the last
 SHOWN = 3
@@ -61,9 +61,9 @@ def shown(units: int, say: Callable[[int], Label], needed: frozenset[int] = froz
 class Page:
     """A picture whose nodes have places of its own: the layout program only draws them there."""
 
-    def __init__(self, caption: Sequence[str], show: Any = None) -> None:
+    def __init__(self, texts: Sequence[str], show: Any = None) -> None:
         self.canvas = Canvas(
-            lines(*map(Run, caption)).markup(),
+            caption(*texts),
             {"layout": "neato", "splines": "line", "outputorder": "edgesfirst"},  # neato leaves nodes where they are pinned
             {"fontsize": "9", "margin": "0", "style": "filled", "fixedsize": "true", "penwidth": "1.5"},
             {},

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.draw.drawing import Canvas, Drawing
-from tinygrad_bp.draw.labels import BLUE, GREY, Label, Number, Run, Show, bold, coloured, lines, stack
+from tinygrad_bp.draw.labels import BLUE, GREY, Label, Number, Run, Show, bold, caption, coloured, lines, short, stack
 from tinygrad_bp.draw.modules import Group, Modules, Path
 from tinygrad_bp.draw.nodes import KINDS, MODULE, OPERATION, formula, kind_of, legend, operation_label, role, tensor_label
 from tinygrad_bp.draw.sweeps import both_sweeps
@@ -19,6 +19,7 @@ from tinygrad_bp.nn import Module
 from tinygrad_bp.program import Line, Program
 from tinygrad_bp.tensor import Tensor
 
+OFTEN = 6  # reads of a leaf that are all drawn as edges; long ones make a picture unreadable, and its layout slow
 LIMIT = 1_000  # nodes that are drawn one by one; nobody reads more, and the layout would take minutes
 
 
@@ -92,11 +93,13 @@ class _Graph:
         self.program, self.forward, self.digits, self.gradients, self.modules = program, forward, digits, gradients, modules
         self.groups = groups or {}
         self.kept, self.aside = (set(range(len(program))), set[int]()) if wrt is None else _paths(program, wrt)
-        self.canvas = _canvas(legend(self.kinds(), program.names[program.output.index] if gradients else ""), show)
+        self.canvas = _canvas(legend(self.kinds(), short(program.names[program.output.index]) if gradients else ""), show)
         self.nodes: dict[int, str] = {}  # line -> node
         self.boxes: dict[int, str] = {}  # id of a group -> node
         self.frames: dict[Path, Any] = {}
         self.drawn: set[tuple[str, str]] = set()  # edges to boxes, each of which is drawn once
+        self.reads = Counter(place for line in program for place in line.operands)
+        self.begun: set[int] = set()  # leaves that are read often, and have been read
         self.later: list[tuple[Any, ...]] = []
 
     @property
@@ -139,16 +142,26 @@ class _Graph:
             operation = self.canvas.node(operation_label(line), OPERATION, f"operation-{line.index}", tooltip, within)
             for position, place in enumerate(line.operands):
                 aside = {"style": "dashed"} if place in self.aside else {}
-                self.edge(place, operation, role(line, position), aside)
+                self.edge(place, operation, role(line, position), aside, self.tail(place, within))
         what = tensor_label(self.program, line, self.gradients.get(line.index), self.digits)
         self.nodes[line.index] = self.canvas.node(what, KINDS[self.kind(line)], f"tensor-{line.index}", tooltip, within)
         if operation:
             self.later.append((operation, self.nodes[line.index], None, {"weight": "9"}))
 
-    def edge(self, place: int, head: str, label: Label | None, style: Mapping[str, str]) -> None:
+    def tail(self, place: int, within: Any) -> str:
+        """The node of what is read. A leaf that is read often is drawn once, and after that by its name beside each reader."""
+        line = self.program.lines[place]
+        if line.rule is not None or line.constant or self.reads[place] <= OFTEN or place in self.aside:
+            return self.nodes[place]
+        if place not in self.begun:
+            self.begun.add(place)
+            return self.nodes[place]
+        return self.canvas.node(stack(Run(self.program.names[place])), KINDS[self.kind(line)], tooltip="drawn above", within=within)
+
+    def edge(self, place: int, head: str, label: Label | None, style: Mapping[str, str], tail: str = "") -> None:
         """From a line, or the box that it is in. Results pull harder than leaves, so that the main computation runs straight down."""
         pull = {} if self.program.lines[place].rule is None else {"weight": "9"}
-        self.later.append((self.nodes[place], head, label, pull | dict(style)))
+        self.later.append((tail or self.nodes[place], head, label, pull | dict(style)))
 
     def frame(self, path: Path) -> Any:
         """The frame of a module, and of those around it."""
@@ -236,7 +249,7 @@ def _summarised(program: Program) -> Drawing:
     kinds = Counter(kind_of(program, line) for line in program)
     operations = Counter(line.rule.name for line in program if line.rule is not None)
     why = f"The graph has {len(program)} tensors; more than {LIMIT} are not drawn one by one."
-    canvas = _canvas(lines(Run(why)).markup())
+    canvas = _canvas(caption(why))
     leaves = [
         canvas.node(stack(Run(f"{kinds[kind]} {kind}{'s' * (kinds[kind] > 1)}")), KINDS[kind])
         for kind in ("input", "parameter", "constant")

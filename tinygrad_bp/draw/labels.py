@@ -18,6 +18,7 @@ GREY = "#767676"  # lines and captions: seen on a light page and on a dark one
 GRADIENT, NEW = BLUE, VERMILLION
 HIDDEN = "#01020300"  # transparent; some versions say so in an SVG by the first six digits alone
 FONT = "Helvetica"  # one name: layout programs know its widths, and SVG readers put their own sans-serif in its place
+LONGEST = 60  # letters of a line
 FEW, ROWS, COLUMNS = 16, 8, 4  # arrays up to this size are drawn element by element
 
 # Widths of letters in parts of the font's size. They are those of DejaVu Sans, the widest face that takes Helvetica's
@@ -64,7 +65,7 @@ class Run:
         state = "shown" if show is None or self.number is None else show(self.number)
         usual = self.colour or ("#000000" if self.number else "")  # with a font in all states, for its presence can move text
         colour = {"hidden": HIDDEN, "new": NEW, "shown": usual}[state]
-        markup = escape(self.text) or "\u00a0"
+        markup = escape(short(self.text)) or "\u00a0"
         if self.bold:
             markup = f"<B>{markup}</B>"
         font = (f' COLOR="{colour}"' if colour else "") + (f' POINT-SIZE="{self.size:g}"' if self.size else "")
@@ -72,7 +73,7 @@ class Run:
 
     def width(self, size: float) -> float:
         """How wide it is at most, in points, where its node writes in this size."""
-        return measure(self.text) * (self.size or size) * (BOLD if self.bold else 1.0)
+        return measure(short(self.text)) * (self.size or size) * (BOLD if self.bold else 1.0)
 
 
 Cell = tuple[Run, ...]
@@ -128,6 +129,11 @@ def escape(text: Any) -> str:
     return html.escape(printable(text)).replace("\\", "\\\\")
 
 
+def short(text: str) -> str:
+    """A text without its middle where it is too long for a picture; tooltips have all of it."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 20]} ... {text[-15:]}"
+
+
 def measure(text: str) -> float:
     """The width of a text in parts of the font's size.
 
@@ -154,6 +160,11 @@ def coloured(text: Any, colour: str = GRADIENT) -> Run:
 def lines(*runs: Run, size: float = 9.0) -> Label:
     """A label of one run per line."""
     return Label(tuple(((run,),) for run in runs), size)
+
+
+def caption(*texts: str) -> str:
+    """What stands beneath a picture, as a Graphviz label."""
+    return f"<{'<BR/>'.join(map(escape, texts))}>" if texts else ""
 
 
 def stack(*runs: Run, size: float = 10.0) -> Label:

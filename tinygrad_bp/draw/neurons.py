@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp.draw.labels import GRADIENT, Number, Run
+from tinygrad_bp.draw.labels import GRADIENT, Number, Run, short
 from tinygrad_bp.draw.layers import Layer, find_layers, target_and_error
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import format_number
@@ -57,7 +57,7 @@ class Network:
 
     @property
     def loss_name(self) -> str:
-        return str(self.program.output.name or "loss")
+        return short(str(self.program.output.name or "loss"))
 
     def is_shared(self, layer: Layer) -> bool:
         """Whether one number is the bias of every neuron of the layer."""
