@@ -54,6 +54,16 @@ CASES: dict[str, tuple[Callable[[Tensor], Tensor], object, str]] = {
     "not taken": (lambda w: w[0] * 2, [1.0, 2.0], "such as [1]: w[1] is not among the elements that t1 takes."),
     "other branch": (lambda w: np.where(w > 0, 1.0, w), 2.0, "is zero: where at w = 2 takes the other branch."),
     "cancels": (lambda w: w * 2 - w * 2, 2.0, "is zero: what comes back along its 2 uses cancels: "),
+    "cancels in a sum": (
+        lambda w: np.sum((Tensor([1.0, 2.0]) + w) * Tensor([1.0, -1.0])),
+        3.0,
+        "is zero: what comes back from the 2 elements of t2 that depend on it cancels: 1 + (-1).",
+    ),
+    "cancels in a product": (
+        lambda w: np.sum((Tensor([[1.0], [1.0]]) @ w) * Tensor([[0.5], [-0.5]])),
+        [[3.0]],
+        "cancels: 0.5 + (-0.5).",
+    ),
     "softmax": (lambda w: -np.log(tg.softmax(w)[0]), [900.0, 0.0], "is zero: softmax at w[0] = 900 is saturated."),
     "vanishing": (
         lambda w: _many(w, 40),

@@ -22,6 +22,8 @@ from tinygrad_bp.tensor import Tensor
 COMPARED = (np.greater, np.greater_equal, np.less, np.less_equal, np.where)
 TINY = 1e-7  # of the greatest gradient on the way, below which a gradient has vanished
 
+MANY = 256  # terms of a sum that are looked at one by one
+
 Index = tuple[int, ...]
 
 STATES = {  # what people say of an operation whose derivative is zero or nearly so
@@ -194,14 +196,15 @@ class _Search:
                 if user in self.program.gradients
             ]
             if len(found) > 1 and self.cancel([float(gx) for *_, gx in found]):
-                terms = [format_number(float(gx), 4) for *_, gx in found]
-                added = " + ".join(f"({term})" if term.startswith("-") else term for term in terms)
-                return f"what comes back along its {len(found)} uses cancels: {added}"
+                return f"what comes back along its {len(found)} uses cancels: {_sum([gx for *_, gx in found])}"
             user, i, _, above, gx = max(found, key=lambda f: float(np.max(np.abs(f[4]), initial=0.0)))
             g = np.asarray(self.program.gradients[user])
             near = max((abs(float(g[k])) for k in above), default=0.0)
             if not above:  # nothing of the result depends on this element
                 return self.blame(user, i, element, 0.0)
+            terms = self.terms(user, i, element, above) if len(above) > 1 and abs(float(gx)) < TINY * near else []
+            if terms and self.cancel(terms):
+                return f"what comes back from the {len(above)} elements of {self.name(user)} that depend on it cancels: {_sum(terms)}"
             if near > 0:
                 small.append((abs(float(np.sum(gx))) / near, user, i, element))
                 if not np.any(gx):
@@ -211,7 +214,14 @@ class _Search:
 
     @staticmethod
     def cancel(terms: list[float]) -> bool:
+        """Whether they add up to nothing, although they are something."""
         return abs(sum(terms)) < TINY * max(map(abs, terms))
+
+    def terms(self, user: int, i: int, element: Index, above: list[Index]) -> list[float]:
+        """What comes back to an element from each of the elements that depend on it; of many, too few to cancel."""
+        g = np.asarray(self.program.gradients[user])
+        alone = [np.where(np.arange(g.size).reshape(g.shape) == np.ravel_multi_index(k, g.shape), g, 0.0) for k in above[:MANY]]
+        return [float(self.back(self.lines[user], i, gk)[element]) for gk in alone]
 
     def worst(self, small: list[tuple[float, int, int, Index]]) -> str:
         """Of the steps of a way, the one that shrinks most, or, where none stands out, all that do."""
@@ -376,6 +386,12 @@ class _Search:
                 for i, place in enumerate(line.operands):
                     if place in self.program.gradients and line.rule.formulas[i] is not None:
                         yield line, i
+
+
+def _sum(terms: list[Any]) -> str:
+    """``1 + (-1)``, of many the first few."""
+    shown = [format_number(float(term), 4) for term in terms[:4]]
+    return " + ".join([f"({term})" if term.startswith("-") else term for term in shown] + (["..."] if len(terms) > 4 else []))
 
 
 def _at(index: Index | None) -> str:
