@@ -24,7 +24,7 @@ from tinygrad_bp.compile.task import Task, structure
 from tinygrad_bp.compile.trace import Node, Trace, Traced, quiet_exp, same_places, scattered
 from tinygrad_bp.engine import project
 from tinygrad_bp.errors import CompileError, GraphError
-from tinygrad_bp.modes import enable_grad
+from tinygrad_bp.modes import enable_grad, no_grad
 from tinygrad_bp.program import Line, Program
 from tinygrad_bp.rule import RULES
 from tinygrad_bp.tensor import Tensor
@@ -140,21 +140,36 @@ def _traced_parameters(trace: Trace, task: Task) -> Iterator[list[Traced]]:
 
 def _run_again(trace: Trace, task: Task) -> None:
     """A second run must do what the first did; what it finds equal but newly made is a constant of the program."""
-    again = Trace()
+    again = _Again(trace.nodes)
     leaves = [again.source("argument", array, name) for array, name in zip(task.leaves, task.names, strict=True)]
-    tensors = task.parameters
-    before = [p.raw for p in tensors]
-    for p, t in zip(tensors, before, strict=True):
+    before = [p.raw for p in task.parameters]
+    for p, t in zip(task.parameters, before, strict=True):
         p.raw = again.source("parameter", t.node.value, t.node.name)
     try:
-        task.run(leaves)
+        with no_grad():
+            task.run(leaves)
     finally:
-        for p, t in zip(tensors, before, strict=True):
+        for p, t in zip(task.parameters, before, strict=True):
             p.raw = t
-    for a, b in zip(trace.nodes, again.nodes, strict=False):
-        _compare(a, b)
-    if len(trace.nodes) != len(again.nodes):
+    if again.count != len(trace.nodes):
         raise CompileError(DIFFERENT.format(where="another number of operations"))
+
+
+class _Again(Trace):
+    """A run that is held against an earlier one on the way, and not kept."""
+
+    def __init__(self, earlier: list[Node]) -> None:
+        super().__init__()
+        self.earlier, self.count = list(earlier), 0
+
+    def add(self, node: Node) -> Node:
+        node.index = self.count
+        self.count += 1
+        return node
+
+    def settle(self, node: Node) -> None:
+        if node.index < len(self.earlier):
+            _compare(self.earlier[node.index], node)
 
 
 DIFFERENT = (

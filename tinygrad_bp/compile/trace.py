@@ -88,7 +88,11 @@ class Trace:
     def source(self, kind: str, value: Any, name: str | None = None) -> Traced:
         node = self.add(Node(None, value=value))
         node.kind, node.name = kind, name
+        self.settle(node)
         return Traced(self, node)
+
+    def settle(self, node: Node) -> None:
+        """Called for each node once it is complete."""
 
     def apply(self, function: Any, *args: Any, **options: Any) -> Any:
         """Run a NumPy function on the values and write the call down."""
@@ -97,6 +101,7 @@ class Trace:
         value = function(*map_nodes(_value, lifted), **{name: map_nodes(_value, v) for name, v in chosen.items()})
         if isinstance(value, tuple | list):
             whole = self.add(Node(function, lifted, chosen, value))
+            self.settle(whole)
             parts = [Traced(self, self.add(Node(operator.getitem, (whole, i), value=part))) for i, part in enumerate(value)]
             return value._make(parts) if hasattr(value, "_make") else type(value)(parts)
         node = Node(function, lifted, chosen, value)
@@ -109,6 +114,7 @@ class Trace:
         if not (isinstance(value, np.ndarray | np.generic | bool | int | float)):
             raise CompileError(f"{_name(function)} returned {type(value).__name__}, which a compiled program cannot hold")
         result = Traced(self, self.add(node))
+        self.settle(node)
         result.viewed = any(_overlap(value, n.value) for n in node.inputs())
         return result
 
@@ -133,6 +139,7 @@ class Trace:
         if id(x) not in self._foreign:
             node = self.add(Node(None, value=x))
             node.kind, node.where = "foreign", user_line()
+            self.settle(node)
             self._foreign[id(x)] = node
         return self._foreign[id(x)]
 
