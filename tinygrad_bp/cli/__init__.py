@@ -9,7 +9,7 @@ import sys
 
 from tinygrad_bp.errors import TinygradError
 
-COMMANDS = ("demo", "explain", "check", "draw", "doctor")
+COMMANDS = ("demo", "explain", "check", "compile", "draw", "doctor")
 
 
 def main(argv: list[str] | None = None) -> int:
