@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import tracemalloc
 import warnings
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 
 import tinygrad_bp as tg
 from tinygrad_bp import Tensor, nn, optim, value_and_grad
+from tinygrad_bp.cli import main
 from tinygrad_bp.compile.compiled import LIMIT
 from tinygrad_bp.errors import CompileError, ConversionError, DtypeError, GraphError, InPlaceError
 
@@ -337,3 +342,52 @@ def test_a_call_allocates_no_array(make: Any) -> None:
     step = matrix(lambda x, t: criterion(small(x), t), optimizer=optim.SGD(small.parameters(), lr=0.1))
     x = t = np.full((1, 2), 0.5)
     assert allocated(lambda: step(x, t)) < 1500
+
+
+# -- the text ----------------------------------------------------------------------------------------------------------------
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def test_the_command_prints_the_program_of_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compile", "step_by_step", "--dialect", "matrix"]) == 0
+    text, golden = capsys.readouterr().out, GOLDEN / "compile_step_by_step_matrix.py.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", ["bp_explained", "one_output", "weight_update", "four_equations", "course_222"])
+def test_every_example_is_printed_within_80_columns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compile", name, "--dialect", "matrix", "--momentum", "0.9"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def calls(source: str) -> Counter[str]:
+    """The functions that ``step`` calls, and how often."""
+    tree = ast.parse(source)
+    step = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "step")
+    return Counter(ast.unparse(n.func) for n in ast.walk(step) if isinstance(n, ast.Call))
+
+
+def test_a_step_of_a_network_has_no_more_calls_than_one_written_by_hand() -> None:
+    """The bench's listing with buffers has 34, without the two that keep exp from overflowing."""
+    model, criterion = nn.MLP([2, 2, 2], rng=0), nn.HalfSquaredError()
+    step = matrix(lambda x, t: criterion(model(x), t), optimizer=optim.SGD(model.parameters(), lr=0.5))
+    found = calls(step.record(np.ones((1, 2)), np.ones((1, 2))))
+    assert found == {
+        "matmul": 5, "add": 4, "negative": 2, "minimum": 2, "exp": 2, "reciprocal": 2, "subtract": 8, "add_reduce": 1,
+        "multiply": 7,
+    }  # fmt: skip
+    assert found.total() == 33
+
+
+def test_the_text_is_a_program_of_its_own() -> None:
+    space: dict[str, Any] = {}
+    x = np.array([0.5, -1.0])
+    exec(matrix(lambda x, y: np.sum(np.tanh(x) * y), (0, 1)).record(x, x), space)
+    value, (dx, dy) = space["make"]()(x, x)
+    assert value == np.sum(np.tanh(x) * x)
+    np.testing.assert_allclose(dx, (1 - np.tanh(x) ** 2) * x)
+    np.testing.assert_allclose(dy, np.tanh(x))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ INFIX = {
 }  # fmt: skip
 NUMBERS = {1.0: "one", 2.0: "two", 0.5: "half", 0.0: "zero", -1.0: "minus_one"}
 SMALL = 8  # elements of a constant array that are still worth printing
-COMMENT = 44  # the column where comments begin
+WIDTH = 80
 
 
 def write(task: Task) -> Written:
@@ -69,27 +70,28 @@ class _Writer:
         self.name_results()
         self.step()
         result = self.result()
-        head = [
-            f'"""{self.title()}"""',
-            "",
-            *(["import math", ""] if any("math." in line for line in self.before) else []),
-            "import numpy as np",
-        ]
         inner = [
-            f"def step({', '.join(self.texts[n] for n in [*arguments, *numbers])}):",
-            *_indented(_aligned(self.body)),
-            f"    return {result}",
+            *_call_lines("def step(", [self.texts[n] for n in [*arguments, *numbers]], "):", 4),
+            *_indented(_commented(self.body)),
+            *_call_lines("    return ", result, "", 4),
         ]
-        functions = [f"{name} = {path}" for path, name in sorted(self.functions.items(), key=operator.itemgetter(1))]
         sections = [
-            ("NumPy's functions by short names", functions),
             ("constants", self.before),
-            ("memory: names on one line take turns in it", self.buffers()),
+            ("memory: names that are equal take turns in one array", self.buffers()),
             ("views", self.after),
         ]
         outer = [line for title, lines in sections if lines for line in [f"# {title}", *lines, ""]]
-        make = [f"def make({', '.join(self.texts[n] for n in self.inputs)}):", *_indented([*outer, *inner, "", "return step"])]
-        return "\n".join([*head, "", "", *make, ""]), self.inputs
+        body = _indented([*outer, *inner, "", "return step"])
+        make = [*_call_lines("def make(", [self.texts[n] for n in self.inputs], "):", 0), *body]
+        return "\n".join([f'"""{self.title()}"""', "", *self.imports(), "", "", *make, ""]), self.inputs
+
+    def imports(self) -> list[str]:
+        """NumPy, and by short names the functions that step calls: looking them up in a module at each call takes time."""
+        math_too = ["import math", ""] if any("math." in line for line in self.before) else []
+        plain = {path: name for path, name in self.functions.items() if path == f"np.{name}"}
+        longer = [f"{name} = {path}" for path, name in sorted(self.functions.items()) if path not in plain]
+        names = _call_lines("from numpy import ", sorted(plain.values()), "", 0) if plain else []
+        return [*math_too, "import numpy as np", *names, *([""] if longer else []), *longer]
 
     def title(self) -> str:
         what = "One training step" if self.task.optimizer is not None else "A loss and its gradient"
@@ -110,15 +112,36 @@ class _Writer:
     def name_results(self) -> None:
         """Names for what is computed; what is computed in a parameter's own array has the parameter's name."""
         own = set(self.texts.values())
+        unnamed = []
         for node in self.plan.order:
             if node in self.plan.target:
                 self.texts[node] = self.texts[self.plan.target[node]]
-            elif not is_view(node):
-                if node.name in self.recording.reserved and node.name not in own:  # its own name, kept free for it
-                    self.texts[node] = str(node.name)
-                    own.add(str(node.name))
-                else:
-                    self.texts[node] = self.fresh(node.name)
+            elif is_view(node):
+                continue  # named where it is first read
+            elif node.name is None:
+                unnamed.append(node)
+            elif node.name in self.recording.reserved and node.name not in own:  # its own name, kept free for it
+                self.texts[node] = str(node.name)
+                own.add(str(node.name))
+            else:
+                self.texts[node] = self.fresh(node.name)
+        later = self.on_the_way(unnamed)
+        for node in unnamed:
+            if node not in later:
+                self.texts[node] = self.fresh(None)
+        for node in reversed(unnamed):
+            if node in later:
+                self.texts[node] = self.texts[later[node]]
+
+    def on_the_way(self, unnamed: list[Node]) -> dict[Node, Node]:
+        """Results that are only a step on the way to the next one in the same memory, and so need no name of their own."""
+        found = {}
+        for node in unnamed:
+            nodes = self.plan.home[node].nodes if node in self.plan.home else [node]
+            after = nodes[nodes.index(node) + 1 :][:1]
+            if after and after[0].note == node.note and after[0].value.shape == node.value.shape:
+                found[node] = after[0]
+        return found
 
     def buffers(self) -> list[str]:
         lines = []
@@ -130,15 +153,15 @@ class _Writer:
                 base = self.fresh("memory")
                 lines.append(f"{base} = np.empty({slot.size}{dtype})")
             for shape in ([first] if first is not None else []) + [s for s in shapes if s != first]:
-                names = " = ".join(dict.fromkeys(self.texts[n] for n in slot.nodes if n.value.shape == shape))
+                names = list(dict.fromkeys(self.texts[n] for n in slot.nodes if n.value.shape == shape))
                 if shape == first:
-                    lines.append(f"{names} = np.empty({_tuple(shape)}{dtype})")
-                    base, flat = names.split(" = ")[0], len(shape) == 1
+                    lines += _chained(names, f"np.empty({_tuple(shape)}{dtype})")
+                    base, flat = names[0], len(shape) == 1
                     continue
                 part = base if (first is not None and flat) or first is None else f"{base}.reshape(-1)"
                 size = math.prod(shape)
                 part = part if size == slot.size else f"{part}[:{size}]"
-                lines.append(f"{names} = {part}" if len(shape) == 1 else f"{names} = {part}.reshape({_sizes(shape)})")
+                lines += _chained(names, part if len(shape) == 1 else f"{part}.reshape({_sizes(shape)})")
         return lines
 
     def slots(self) -> list[Any]:
@@ -160,7 +183,7 @@ class _Writer:
             if node in guards and node.function is not None:
                 self.guard(node, guards[node])
         for source, new in self.plan.copies:
-            self.line(f"{self.copyto}({self.texts[source]}, {self.operand(new)})", f"the new {self.texts[source]}")
+            self.line(f"{self.texts[source]}[...] = {self.operand(new)}", f"the new {self.texts[source]}")
 
     def guard(self, node: Node, taken: bool) -> None:
         text = self.operand(node)
@@ -169,13 +192,12 @@ class _Writer:
     def line(self, code: str, note: str) -> None:
         self.body.append((code, note))
 
-    def result(self) -> str:
+    def result(self) -> list[str]:
         loss = self.operand(self.recording.loss)
         if self.task.optimizer is None:
             gradients = [self.operand(g) for g in self.recording.gradients]
-            return f"{loss}, ({', '.join(gradients)},)"
-        numbers = [self.operand(new) for source, new in self.recording.writes if source.kind == "number"]
-        return ", ".join([loss, *numbers])
+            return [loss, f"({', '.join(gradients)},)"]
+        return [loss, *(self.operand(new) for source, new in self.recording.writes if source.kind == "number")]
 
     # -- operands ----------------------------------------------------------------------------------------------------
 
@@ -213,13 +235,20 @@ class _Writer:
         """A constant array, written down if it is small, and given to make if it is not."""
         value = node.value
         if node.kind == "constant" and value.size <= SMALL and value.flags.c_contiguous:
-            name = self.fresh(node.name or "c")
+            name = self.named(node, "c")
             values = "[]" if not value.size else _listed(value)
             shape = f".reshape({_sizes(value.shape)})" if not value.size else ""
-            self.before.append(f"{name} = np.array({values}, {_dtype(value.dtype)}){shape}")
+            dtype = "" if np.array(value.tolist()).dtype == value.dtype else f", {_dtype(value.dtype)}"
+            self.before.append(f"{name} = np.array({values}{dtype}){shape}")
             return name
         self.inputs.append(node)
-        return self.fresh(node.name or ("constant" if node.kind == "constant" else "array"))
+        return self.named(node, "constant" if node.kind == "constant" else "array")
+
+    def named(self, node: Node, otherwise: str) -> str:
+        """The name of a line of the recording, where the array is one."""
+        if node.name in self.recording.reserved and node.name not in self.texts.values():
+            return str(node.name)
+        return self.fresh(node.name or otherwise)
 
     def number(self, x: Any, node: Node) -> str:
         """A number among arrays: as an array without dimensions, which NumPy takes without converting it."""
@@ -253,7 +282,7 @@ class _Writer:
         if x not in self.rates:
             name = self.rates[x] = self.fresh(f"{self.operand(x)}_now")
             self.before.append(f"{name} = np.empty((){'' if dtype == np.float64 else f', {_dtype(dtype)}'})")
-            self.body.append((f"{name}[...] = {self.operand(x)}", ""))
+            self.body.append((f"{name}[...] = {self.operand(x)}", "as an array, which NumPy need not convert at each use"))
             self.constants[name,] = str(dtype)
         return self.rates[x] if self.constants[self.rates[x],] == str(dtype) else self.operand(x)
 
@@ -412,7 +441,7 @@ class _Writer:
     def short(self, path: str) -> str:
         """The name by which step calls a function: looking one up in a module at each call takes time."""
         if path not in self.functions:
-            self.functions[path] = self.fresh(path.partition("np.")[2].replace("linalg.", "").replace(".", "_"))
+            self.functions[path] = self.fresh(path.partition("np.")[2].replace("linalg.", "").replace("fft.", "").replace(".", "_"))
         return self.functions[path]
 
     @property
@@ -472,6 +501,38 @@ def _indented(lines: Sequence[str]) -> list[str]:
     return [f"    {line}" if line else "" for line in lines]
 
 
-def _aligned(body: list[tuple[str, str]]) -> list[str]:
-    """Comments beside the calls, one below the other."""
-    return [f"{code:{COMMENT}}  # {' '.join(note.split())}" if note else code for code, note in body]
+def _commented(body: list[tuple[str, str]]) -> list[str]:
+    """Above the calls of each line of the recording: which line it is, and how it is pulled back."""
+    lines, last = [], ""
+    for code, note in body:
+        if note and note != last:
+            lines += _comment(" ".join(note.split()))
+        last = note or last
+        lines.append(code)
+    return lines
+
+
+def _comment(note: str) -> list[str]:
+    return textwrap.wrap(note, WIDTH - 8, initial_indent="# ", subsequent_indent="#   ", break_long_words=False, break_on_hyphens=False)
+
+
+def _call_lines(head: str, items: list[str], tail: str, indent: int) -> list[str]:
+    """``head`` items ``tail``, in as many lines as it takes."""
+    whole = f"{head}{', '.join(items)}{tail}"
+    if len(whole) + indent <= WIDTH:
+        return [whole]
+    margin = " " * (len(head) - len(head.lstrip()))
+    opened, closed = (head, tail) if head.endswith("(") else (f"{head}(", f"){tail}")
+    inner = textwrap.wrap(", ".join(items) + ",", WIDTH - indent - 4 - len(margin), break_long_words=False, break_on_hyphens=False)
+    return [opened, *(f"{margin}    {line}" for line in inner), f"{margin}{closed}"]
+
+
+def _chained(names: list[str], value: str) -> list[str]:
+    """a = b = c = value, in as many lines as it takes."""
+    lines: list[str] = []
+    for name in names:
+        if lines and len(lines[-1]) + len(name) + 3 + (len(value) + 3 if len(lines) == 1 else len(names[0]) + 3) <= WIDTH - 4:
+            lines[-1] += f" = {name}"
+        else:
+            lines.append(name)
+    return [f"{line} = {names[0] if k else value}" for k, line in enumerate(lines)]

@@ -320,6 +320,8 @@ def _annotate(program: Program, values: list[Any], names: list[str]) -> None:
             names[line.index] = value.node.name
         elif line.constant and line.value.ndim == 0:
             names[line.index] = program.names[line.index]
+        elif isinstance(value, Traced) and value.node.function is None and line.name is not None:
+            value.node.name = names[line.index]  # an array that the function closes over
     for line, value in zip(program.lines, values, strict=True):
         if line.rule is None or not isinstance(value, Traced):
             continue
@@ -356,7 +358,7 @@ def _back(line: Line, i: int, names: list[str]) -> str:
         formula = str(line.rule.derivative(i, g, operands, y, line.params))  # type: ignore[union-attr]
     except Exception:  # noqa: BLE001 - a formula that does not run on symbols
         formula = ""
-    return f"{forward}: {formula}" if formula and len(formula) < 80 else forward
+    return f"back through {forward}: {formula}" if formula and len(formula) < 80 else f"back through {forward}"
 
 
 # -- the update --------------------------------------------------------------------------------------------------------------

@@ -155,6 +155,8 @@ def _fold(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, valu
     """What depends on constants alone is a constant."""
     found: list[Node] = []
     map_nodes(found.append, (args, tuple(options.values())))
+    if function in VIEWS and found and found[0].name is not None and uniform(found[0]) is None:
+        return None  # a view of what has a name
     return r.constant(value, like) if all(n.kind == "constant" for n in found) else None
 
 
@@ -259,7 +261,10 @@ def _power_of_two(r: _Rewriter, function: Any, args: Any, options: Any, like: No
     c = uniform(b)
     if c is None or not _same_type(a, x.value) or c <= 0 or np.frexp(float(c))[0] != 0.5:
         return None
+    before = len(r.nodes)
     total = r.make(function, (a,), options, like, np.add.reduce(a.value, **options))
+    if len(r.nodes) > before:
+        total.name = None  # which belongs to the half
     return r.make(x.function, (total, c), {}, like)
 
 
@@ -273,7 +278,9 @@ def _scaled_product(r: _Rewriter, function: Any, args: Any, options: Any, like: 
         return None
     factors = list(product.args)
     factors[k] = _scaled(r, number, factors[k], like)
-    return r.make(np.matmul, tuple(factors), {}, like)
+    new = r.make(np.matmul, tuple(factors), {}, like)
+    new.note = product.note or like.note
+    return new
 
 
 def _scaled_sum(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
@@ -299,6 +306,7 @@ def _scaled(r: _Rewriter, number: Any, x: Node, like: Node) -> Node:
     if x.function is np.transpose:
         return r.make(np.transpose, (_scaled(r, number, x.args[0], like),), {}, like)
     new = r.make(np.multiply, (number, x), {}, like, np.multiply(number.value if isinstance(number, Node) else number, x.value))
+    new.note = f"{like.note}: lr times the smaller factor of its gradient"
     new.name = None if x.name is None or new.name == x.name else f"step_{x.name.removeprefix('d_')}"
     return new
 
