@@ -14,7 +14,7 @@ from tinygrad_bp import Tensor, nn
 from tinygrad_bp.errors import FileFormatError, GraphError, NameLookupError, ShapeError
 from tinygrad_bp.explain import Derivation
 from tinygrad_bp.program import Program
-from tinygrad_bp.worked import bp_explained, four_equations, one_output, step_by_step, weight_update
+from tinygrad_bp.worked import bp_explained, examples, four_equations, one_output, step_by_step, weight_update
 
 GOLDEN = Path(__file__).parent / "golden" / "explain"
 
@@ -44,6 +44,7 @@ OTHERS: dict[str, Callable[[], Derivation]] = {
     "one_output_w1": lambda: tg.explain(one_output.forward(), "w1", lr=one_output.LR),
     "weight_update": lambda: tg.explain(one_flower(), lr=weight_update.LR, digits=6),
     "four_equations": lambda: tg.explain(four_layers(), notation="layers", digits=6),
+    "four_equations_one_sample": lambda: tg.explain(examples.load("four_equations").loss(), notation="layers", digits=6),
 }
 
 
