@@ -212,6 +212,7 @@ def test_what_the_output_does_not_depend_on() -> None:
         tg.explain((a * np.sum(np.where(b > 0, 1.0, 2.0))).named("L"), "b")
     with pytest.raises(GraphError, match="L does not depend on b, so that its derivative is zero"):
         tg.explain(np.sum(np.where(b, a, 2.0)).named("L"), "b", style="matrices")  # a condition is not differentiated
+    assert "dL/da, in matrices" in tg.explain(np.sum(np.where(b, a, 2.0)).named("L")).text
 
 
 def test_a_summary_groups_layers_that_are_alike() -> None:

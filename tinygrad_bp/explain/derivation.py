@@ -169,7 +169,7 @@ class _Request:
     def wanted(self) -> list[int]:
         if self.wrt is not None:
             return [self.program.locate(self.wrt)[0]]
-        return [line.index for line in self.program.lines if line.rule is None and line.tracked]
+        return [line.index for line in self.program.lines if line.rule is None and line.tracked and line.index in self.program.gradients]
 
     def single(self) -> bool:
         """Whether the question is about one number."""

@@ -200,7 +200,7 @@ class Matrices:
 
     def _position(self, place: int) -> tuple[int, int]:
         """Newest first; what nothing depends on right after the derivatives that it is made of."""
-        if place in self.program.places.values() and self.program.lines[place].rule is None:
+        if self.program.lines[place].rule is None:
             above = [i for i in self.joints if self.label(i).name in self.derivatives[place].names() and i != place]
             return -min(above, default=self.top), place + 1
         return -place, 0
