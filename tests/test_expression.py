@@ -284,3 +284,8 @@ def test_options_are_part_of_a_formula() -> None:
     assert not m[np.array([0, 1])].same(m[np.array([1, 1])])
     assert str(m[1:, 0]) == "M[1:, 0]"
     assert str(np.sum(m, axis=(0, 1))) == "sum(M)"
+
+
+def test_both_of_two_conditions() -> None:
+    assert str(a * ((b >= -0.5) & (b <= 0.5))) == "a * ((b >= -0.5) & (b <= 0.5))"
+    assert ((b >= 0) & (b <= 1)).latex() == r"b \ge 0 \wedge b \le 1"

@@ -173,7 +173,7 @@ class _Text:
         return f"einsum('{x.options['spec']}', {a[0]}, {b[0]})", ATOM
 
     def write_logical_and(self, x: Expression, a: Parts, b: Parts) -> Parts:
-        return f"({a[0]}) and ({b[0]})", -1
+        return f"({a[0]}) & ({b[0]})", -1
 
     def write_scatter(self, x: Expression, values: Parts, like: Parts) -> Parts:
         return f"scatter({values[0]}, at=[{index_text(x.options['index'])}])", ATOM
