@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.nn.module import Module
+from tinygrad_bp.rule import RULES
 from tinygrad_bp.rules import elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus
+from tinygrad_bp.tensor import Tensor, record
+
+SIGMOID = RULES[sigmoid]  # called by its rule, as a linear layer
 
 
 class Identity(Module):
@@ -29,7 +33,7 @@ class Sigmoid(Module):
     """
 
     def forward(self, x: Any) -> Any:
-        return sigmoid(x)
+        return record(SIGMOID, (x,)) if isinstance(x, Tensor) else sigmoid(x)
 
 
 class Tanh(Module):

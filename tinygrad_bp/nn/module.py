@@ -51,7 +51,7 @@ class Module:
     training: bool = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes."""

@@ -12,6 +12,8 @@ from tinygrad_bp.changes import Changes
 from tinygrad_bp.errors import NameLookupError, ShapeError
 from tinygrad_bp.tensor import Array, Tensor
 
+LARGE = 1 << 18  # numbers
+
 Closure = Callable[[], Any]
 
 
@@ -60,17 +62,19 @@ class Optimizer:
             g = p.gradient
             if g is None or not p.tracked:
                 continue
-            p.changed = now
-            p.raw = self.move(i, p.raw, g.raw if isinstance(g, Tensor) else g)
+            p.changed, raw = now, p.raw
+            g = g.raw if isinstance(g, Tensor) else g
+            if not isinstance(raw, np.ndarray):  # the array of another library may not be changeable
+                p.raw = raw - self.change(i, raw, g)
+            elif raw.size < LARGE:
+                raw -= self.change(i, raw, g)
+            else:
+                self.change_large(i, raw, g)
         return loss
 
-    def move(self, i: int, value: Array, gradient: Array) -> Array:
-        """The new values of parameter ``i``: the same array where it can be written to."""
-        change = self.change(i, value, gradient)
-        if not isinstance(value, np.ndarray):
-            return value - change
-        value -= change
-        return value
+    def change_large(self, i: int, value: Array, gradient: Array) -> None:
+        """Update a large matrix in place."""
+        value -= self.change(i, value, gradient)
 
     def change(self, i: int, value: Array, gradient: Array) -> Array:
         """What is subtracted from parameter ``i``. It may keep numbers and arrays of its own in ``self.state[i]``.

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
-from tinygrad_bp.optim.optimizer import Optimizer, at_least_zero
+from tinygrad_bp.optim.optimizer import LARGE, Optimizer, at_least_zero
 from tinygrad_bp.tensor import Array, Tensor
-
-BLOCK = 1 << 17  # numbers that are changed at a time, so that a large matrix needs no second one beside it
 
 
 class SGD(Optimizer):
@@ -60,13 +56,14 @@ class SGD(Optimizer):
             gradient = gradient + self.momentum * velocity if self.nesterov else velocity
         return self.lr * gradient
 
-    def move(self, i: int, value: Array, gradient: Array) -> Array:
-        if self.momentum or self.weight_decay or not isinstance(value, np.ndarray) or value.size < 2 * BLOCK:
-            return super().move(i, value, gradient)
-        rows = max(1, BLOCK * len(value) // value.size)
+    def change_large(self, i: int, value: Array, gradient: Array) -> None:
+        """A part at a time, so that a large matrix needs no second one beside it."""
+        if self.momentum or self.weight_decay:
+            super().change_large(i, value, gradient)
+            return
+        rows = max(1, LARGE * len(value) // (2 * value.size))
         for k in range(0, len(value), rows):
             value[k : k + rows] -= self.lr * gradient[k : k + rows]
-        return value
 
     def _velocity(self, i: int, gradient: Array) -> Array:
         before = self.state.get(i)  # at first a copy: the gradient belongs to the tensor, and may be written to there
