@@ -95,6 +95,57 @@ def test_second_derivatives_of_random_programs(steps: list[Any], shapes: list[An
             equal(g, e, 1e-11)
 
 
+COMPOSED: list[Any] = [
+    lambda x: np.std(x) + np.median(x),
+    lambda x: np.sum(np.sort(x, axis=0) * np.arange(4.0)[:, None]),
+    lambda x: np.sum(np.cumprod(x, axis=0)),
+    lambda x: np.sum(np.concatenate([x, x * 2], axis=1) ** 2),
+    lambda x: np.sum(np.pad(x, ((1, 1), (0, 2)), mode="reflect") ** 2),
+    lambda x: np.sum(np.einsum("ij,kj->ik", x, x)),
+    lambda x: np.sum(np.linalg.solve(x @ x.T + np.eye(4), x)),
+    lambda x: np.linalg.slogdet(x @ x.T + np.eye(4))[1],
+    lambda x: np.sum(np.where(x > 0, x, x**2)),
+    lambda x: np.sum(x[np.arange(4), np.argmax(x, axis=1)] ** 2),
+    lambda x: np.sum(np.meshgrid(x[0], x[:, 0])[0] ** 2),
+    lambda x: np.sum(x.astype(np.float32) * 2.0),
+    lambda x: np.sum(tg.softmax(x) * tg.logsumexp(x, axis=0) * tg.gelu(x)),
+    lambda x: np.sum(tg.sigmoid(1000 * x)),
+    lambda x: np.sum(np.tanh(x) * np.broadcast_to(x[0], (2, 4, 3))),
+    lambda x: np.sum(tg.grad(lambda y: np.sum(np.tanh(y) ** 2))(x) ** 2),
+]
+
+
+@pytest.mark.parametrize("f", COMPOSED, ids=range(len(COMPOSED)))
+def test_functions_made_of_others_compiled_equal_eager(f: Any) -> None:
+    """What NumPy's other functions are made of: sorting, joining, picking, solving, branches by element."""
+    compiled, eager = tg.compile(f, dialect="matrix"), value_and_grad(f)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        x = rng.standard_normal((4, 3))
+        (value, gradient), (expected, wanted) = compiled(x), eager(x)
+        equal(value, expected, 1e-11)
+        equal(gradient, wanted, 1e-11)
+    assert compiled.recorded == 1
+
+
+def test_nan_and_infinity_go_where_they_go_without_compile() -> None:
+    def f(x: Any) -> Any:
+        return np.sum(np.exp(-x) * tg.sigmoid(x) + np.maximum(x, 0.0) / (1 + x * x))
+
+    compiled, eager = tg.compile(f, dialect="matrix"), value_and_grad(f)
+    compiled(np.ones(5))
+    special = np.array([np.nan, np.inf, -np.inf, 1e308, 0.0])
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(compiled(special)[1], eager(special)[1])
+    exponential = tg.compile(lambda x: np.sum(np.exp(x)), dialect="matrix")
+    exponential(np.ones(2))
+    with pytest.warns(RuntimeWarning, match="overflow encountered in exp"):
+        exponential(np.full(2, 800.0))
+    sigmoid = tg.compile(lambda x: np.sum(tg.sigmoid(x)), dialect="matrix")  # which never warns
+    np.testing.assert_allclose(sigmoid(np.array([-800.0, 800.0]))[1], [0.0, 0.0], atol=1e-300)
+    np.testing.assert_allclose(sigmoid(np.full(5000, -100.0, np.float32))[1], np.zeros(5000), atol=1e-37)
+
+
 OPTIMIZERS: list[Any] = [
     lambda p: optim.SGD(p, lr=0.5),
     lambda p: optim.SGD(p, lr=0.5, momentum=0.9, dampening=0.1, weight_decay=0.01),
