@@ -76,10 +76,10 @@ def _ordered(recording: Recording) -> list[Node]:
     groups = _groups(recording)
     left = {n: k for k, n in enumerate(main)}
     last_guard = max((left.get(n, -1) for n, _ in recording.guards), default=-1)
+    last_read = {root(x): k for k, n in enumerate(main) for x in n.inputs()}
     ready: dict[int, list[list[Node]]] = {}
     for sources, updates in groups:
-        used = {n for u in updates for n in u.inputs()}
-        after = [left[n] for n in main if n in used or any(root(x) in sources for x in n.inputs())]
+        after = [last_read.get(s, -1) for s in sources] + [left.get(x, -1) for u in updates for x in u.inputs()]
         ready.setdefault(max([*after, last_guard], default=-1), []).append(updates)
     order: list[Node] = []
     seen: set[Node] = set()
