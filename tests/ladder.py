@@ -46,6 +46,12 @@ def above_one(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
     return rng.uniform(1.2, 2.0, shape)
 
 
+def probabilities(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    """Numbers that add up to 1 along axis 1, or along the only one."""
+    p = rng.uniform(0.1, 1.0, shape)
+    return p / np.sum(p, axis=min(1, len(shape) - 1), keepdims=True)
+
+
 def signs(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
     return rng.choice([0.0, 1.0], shape)
 
@@ -148,6 +154,10 @@ SAMPLES: dict[Any, Sample] = {
             ((0, 3), (3, 2)),
             ((2, 0), (0, 3)),
         )
+    ),
+    functions.cross_entropy: Sample(
+        calls(((2, 3), (2, 3), {"axis": 1}), ((3,), (3,), {"axis": 0}), ((2, 3, 4), (2, 3, 4), {"axis": 1}), ((0, 3), (0, 3), {"axis": 1})),
+        (anywhere, probabilities),
     ),
     functions.half_sum_of_squares: Sample(calls(((2, 3), (2, 3)), ((3,), (3,)), ((), ()), ((0, 3), (0, 3)))),
     functions.linear: Sample(

@@ -22,7 +22,7 @@ from tests.ladder import rules
 from tinygrad_bp import functions, nn, optim
 from tinygrad_bp.errors import DtypeError
 from tinygrad_bp.rule import COMPOSED
-from tinygrad_bp.rules import affine, half_squared_error, half_sum_of_squares
+from tinygrad_bp.rules import affine, cross_entropy, half_squared_error, half_sum_of_squares
 from tinygrad_bp.tensor import cast, take
 
 pytestmark = pytest.mark.peers
@@ -173,6 +173,13 @@ CALLS = [
         [-40.0, -2.0, 0.0, 0.5, 40.0],
         torch=lambda t, x: t.nn.functional.softplus(x, threshold=50),
         jax=lambda j, x: j.nn.softplus(x),
+    ),
+    own(
+        cross_entropy,
+        r(2, 3),
+        ours=lambda x: cross_entropy(x, np.array([[0.2, 0.3, 0.5], [0.0, 1.0, 0.0]]), axis=1),
+        torch=lambda t, x: t.nn.functional.cross_entropy(x, t.tensor([[0.2, 0.3, 0.5], [0.0, 1.0, 0.0]], dtype=x.dtype), reduction="none"),
+        jax=lambda j, x: -(j.numpy.array([[0.2, 0.3, 0.5], [0.0, 1.0, 0.0]]) * j.nn.log_softmax(x)).sum(1),
     ),
     own(
         half_squared_error,

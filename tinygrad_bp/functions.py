@@ -87,6 +87,11 @@ def softmax(x: Array, axis: Any = -1) -> Array:
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
+def cross_entropy(x: Array, target: Array, axis: Any = -1) -> Array:
+    """-sum(target * log_softmax(x)) over ``axis``, for targets that add up to 1 along it; 0 log 0 is 0."""
+    return np.sum(target * np.where(target == 0, 0.0, logsumexp(x, axis=axis, keepdims=True) - x), axis=axis)
+
+
 def clamp(x: Array, low: Array, high: Array) -> Array:
     """x, but not below ``low`` and not above ``high``. At a bound the derivative is 1, as in PyTorch."""
     return np.minimum(np.maximum(x, low), high)

@@ -117,6 +117,11 @@ logsumexp = general(
     x=lambda g, x, y, *, axis=None, keepdims=False: expand(g, x, axis, keepdims) * np.exp(x - expand(y, x, axis, keepdims)),
 )
 
+cross_entropy = general(
+    functions.cross_entropy,
+    x=lambda g, x, target, *, axis=-1: expand(g, x, axis, False) * (softmax(x, axis=axis) - target),  # the target adds up to 1
+    target=None,
+)
 half_squared_error = pointwise(
     functions.half_squared_error,
     target=lambda g, target, output: g * (target - output),

@@ -25,10 +25,11 @@ import numpy as np
 from tinygrad_bp.errors import DtypeError, ShapeError
 from tinygrad_bp.nn.module import Module
 from tinygrad_bp.rule import RULES
-from tinygrad_bp.rules import half_squared_error, half_sum_of_squares, log_softmax, softplus
+from tinygrad_bp.rules import cross_entropy, half_squared_error, half_sum_of_squares, log_softmax, softplus
 from tinygrad_bp.tensor import Tensor, record
 
-HALF_SQUARED_ERROR, HALF_SUM_OF_SQUARES = RULES[half_squared_error], RULES[half_sum_of_squares]  # called by its rule, as a layer's
+# called by their rules, as layers are
+HALF_SQUARED_ERROR, HALF_SUM_OF_SQUARES, CROSS_ENTROPY = (RULES[f] for f in (half_squared_error, half_sum_of_squares, cross_entropy))
 LOG_MIN = -100.0  # where PyTorch cuts logarithms off, so that a probability of 0 costs 100 and not infinity
 
 
@@ -38,13 +39,18 @@ def compared(output: Any, target: Any) -> tuple[Tensor, Any]:
     A target of numbers or lists becomes an array; arrays of any library, and tensors, stay as they are.
     """
     known: Tensor = output if isinstance(output, Tensor) else Tensor(output)
-    target = target if hasattr(target, "shape") else np.asarray(target)
+    target = array(target)
     if known.raw.shape != target.shape:
         raise ShapeError(
             f"the loss compares an output of shape {known.shape} with a target of shape {target.shape}. "
             "Give both one shape, with .reshape(...)"
         )
     return known, target
+
+
+def array(x: Any) -> Any:
+    """Numbers and lists as an array; arrays of any library, and tensors, as they are."""
+    return x if hasattr(x, "shape") else np.asarray(x)
 
 
 class HalfSquaredError(Module):
@@ -209,7 +215,12 @@ class CrossEntropyLoss(Reduced):
 
     def parts(self, output: Any, target: Any) -> Tensor:
         z = output if isinstance(output, Tensor) else Tensor(output)
-        return _expected(log_softmax(z, axis=_class_axis(z)), target)
+        axis, t = _class_axis(z), array(target)
+        if t.shape != z.shape:
+            t = _one_hot(_classes(z, t, axis), z, axis)
+        elif not _adds_up_to_1(t, z.dtype, axis):
+            return _expected(log_softmax(z, axis=axis), t)
+        return record(CROSS_ENTROPY, (z, t), {"axis": axis})  # type: ignore[no-any-return]
 
 
 class NLLLoss(Reduced):
@@ -265,26 +276,40 @@ def _class_axis(output: Tensor) -> int:
 
 def _expected(log_p: Tensor, target: Any) -> Tensor:
     """-log p of the target class, or -sum t log p, for each sample."""
-    axis = _class_axis(log_p)
-    target = target if hasattr(target, "shape") else np.asarray(target)
+    axis, target = _class_axis(log_p), array(target)
     if target.shape == log_p.shape:
         known = np.where(target == 0, 0.0, log_p)  # 0 log 0 is 0
         return -np.sum(target * known, axis=axis)  # type: ignore[no-any-return]
-    samples = log_p.shape[:axis] + log_p.shape[axis + 1 :]
-    if target.shape != samples:
-        raise ShapeError(
-            f"for an output of shape {log_p.shape} the target has the numbers of the classes in shape {samples}, "
-            f"or probabilities in shape {log_p.shape}; got shape {target.shape}"
-        )
-    return _picked(log_p, target.raw if isinstance(target, Tensor) else target, axis)
-
-
-def _picked(log_p: Tensor, classes: Any, axis: int) -> Tensor:
-    """-log p of each sample's class."""
-    count = log_p.shape[axis]
-    if classes.dtype.kind not in "iu":
-        raise DtypeError(f"class numbers are integers; got {classes.dtype}. Probabilities have the output's shape, {log_p.shape}")
-    if np.any(classes < 0) or np.any(classes >= count):
-        raise ValueError(f"class numbers of {count} classes go from 0 to {count - 1}; got {classes.min()} to {classes.max()}")
+    classes = _classes(log_p, target, axis)
     index = list(np.ogrid[tuple(slice(n) for n in classes.shape)])
     return -log_p[(*index[:axis], classes, *index[axis:])]
+
+
+def _classes(output: Tensor, target: Any, axis: int) -> Any:
+    """The numbers of the classes, if they are such."""
+    samples, count = output.shape[:axis] + output.shape[axis + 1 :], output.shape[axis]
+    if target.shape != samples:
+        raise ShapeError(
+            f"for an output of shape {output.shape} the target has the numbers of the classes in shape {samples}, "
+            f"or probabilities in shape {output.shape}; got shape {target.shape}"
+        )
+    classes = target.raw if isinstance(target, Tensor) else target
+    if classes.dtype.kind not in "iu":
+        raise DtypeError(f"class numbers are integers; got {classes.dtype}. Probabilities have the output's shape, {output.shape}")
+    if np.any(classes < 0) or np.any(classes >= count):
+        raise ValueError(f"class numbers of {count} classes go from 0 to {count - 1}; got {classes.min()} to {classes.max()}")
+    return classes
+
+
+def _one_hot(classes: Any, output: Tensor, axis: int) -> Any:
+    """1 at each sample's class and 0 elsewhere, in the output's shape."""
+    numbers = np.arange(output.shape[axis]).reshape([-1 if i == axis else 1 for i in range(output.ndim)])
+    return (np.expand_dims(classes, axis) == numbers).astype(output.dtype)
+
+
+def _adds_up_to_1(target: Any, dtype: Any, axis: int) -> bool:
+    """Whether these are known to be the probabilities of all classes, so that softmax(z) - t is the derivative."""
+    raw = target.raw if isinstance(target, Tensor) and not target.tracked else target
+    if not isinstance(raw, np.ndarray):
+        return False
+    return bool(np.all(np.abs(np.sum(raw, axis=axis) - 1) <= 8 * np.finfo(dtype).eps))
