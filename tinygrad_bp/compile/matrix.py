@@ -358,7 +358,7 @@ class _Writer:
         elif f is scattered:
             self.scatter(node, out)
         elif f is quiet_exp:
-            self.line('with np.errstate(over="ignore"):', "1 / (1 + infinity) is 0")
+            self.line('with np.errstate(over="ignore"):  # 1 / (1 + infinity) is 0', node.note)
             self.line(f"    {self.short('np.exp')}({self.operand(node.args[0])}, out={out})", node.note)
         elif self.is_column_sum(node):
             ones = self.ones(node.args[0].value)
