@@ -141,6 +141,41 @@ def test_a_guard_that_fails_changes_nothing() -> None:
         np.testing.assert_array_equal(value, before[name])
 
 
+def test_a_weight_waits_for_branches_that_come_after_its_gradient_is_known() -> None:
+    w = Tensor([1.0, 2.0], requires_grad=True, name="w")
+
+    def f(x: Any) -> Any:
+        y = np.sum(w * x)  # whose gradient is x, before anything else is computed
+        return y if np.sum(np.exp(x)) < 100 else y * 2
+
+    step = matrix(f, optimizer=optim.SGD([w], lr=0.1))
+    step(np.ones(2))
+    step(np.full(2, 10.0))
+    np.testing.assert_allclose(w.raw, [1.0 - 0.1 - 2.0, 2.0 - 0.1 - 2.0])
+
+
+class Crosswise(optim.Optimizer):
+    """An update that reads old values in every order: the weights turned round, and the state after its new value is known."""
+
+    def change(self, i: int, value: Any, gradient: Any) -> Any:
+        before = self.state.get(i, {"old": 0.5 * value})["old"]
+        self.state[i] = {"old": value * 2.0 + before.T}
+        return self.lr * (gradient + value.T + np.sum(value, axis=0) - before @ value)
+
+
+def test_an_update_may_read_what_it_is_about_to_overwrite() -> None:
+    ours, theirs = (Tensor(np.arange(9.0).reshape(3, 3) / 10, requires_grad=True, name="w") for _ in range(2))
+    step = matrix(lambda x: np.sum(np.tanh(x @ ours)), optimizer=Crosswise([ours], lr=0.01))
+    other = Crosswise([theirs], lr=0.01)
+    for k in range(4):
+        x = np.full((2, 3), 0.1 * k)
+        step(x)
+        other.zero_grad()
+        np.sum(np.tanh(x @ theirs)).backward()
+        other.step()
+        np.testing.assert_allclose(ours.raw, theirs.raw, rtol=1e-13)
+
+
 def test_losses_still_refuse_targets_out_of_range() -> None:
     model, criterion = nn.Linear(2, 3, rng=0), nn.CrossEntropyLoss()
     step = matrix(lambda x, t: criterion(model(x), t), optimizer=optim.SGD(model.parameters(), lr=0.1))
