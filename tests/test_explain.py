@@ -180,6 +180,9 @@ def test_too_many_deltas_are_written_as_arrays() -> None:
 
 def test_digits() -> None:
     assert "= 0.0822" in str(tg.explain(step_by_step.forward(), "w5", digits=3))
+    for digits in (0, -3):
+        with pytest.raises(ValueError, match=f"at least 1; got {digits}"):
+            tg.explain(step_by_step.forward(), "w5", digits=digits)
 
 
 def test_errors_name_what_is_there() -> None:

@@ -37,6 +37,11 @@ def test_every_example_in_every_style(name: str, capsys: pytest.CaptureFixture[s
     assert "delta^3" in said(capsys, name, "--notation", "layers")
 
 
+def test_more_paths_than_asked_for_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "4 paths lead from E_total to b1." in said(capsys, "step_by_step", "--wrt", "b1", "--max-paths", "3")
+    assert "along 4 paths" in said(capsys, "step_by_step", "--wrt", "b1")
+
+
 def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.py"
     file.write_text(

@@ -274,6 +274,18 @@ def test_names_with_signs_that_latex_reserves() -> None:
     assert r"\text{50\%\_of \#1 \& \{x\}\textbackslash{}}" in d.latex
 
 
+def test_names_in_chinese_and_greek(tmp_path: Path) -> None:
+    x = Tensor([2.0, 3.0], requires_grad=True, name="θ")
+    d = tg.explain(np.sum(x * x).named("误差"))
+    assert r"\frac{\partial \text{误差}}{\partial \theta}" in d.latex
+    assert r"\usepackage{ctex}" in d.tex
+    assert "ctex" not in tg.explain(np.sum(x * x).named("L")).tex
+    if which("pdflatex"):
+        path = d.save(tmp_path / "names.tex")
+        run = subprocess.run(["pdflatex", "-halt-on-error", path.name], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout[-2000:]
+
+
 def test_notebooks_show_mathematics() -> None:
     shown = OTHERS["bp_explained"]()._repr_markdown_()
     assert shown.count("$$") % 2 == 0
@@ -327,3 +339,23 @@ def test_no_formula_is_longer_than_anybody_reads() -> None:
     assert max(len(str(matrices.derivatives[i])) for i in matrices.joints) < 300
     got = matrices.derivatives[program.place(x)].evaluate(matrices.values)
     np.testing.assert_allclose(got, x.grad, atol=1e-12)
+
+
+def test_what_is_said_of_two_ways_is_said_once() -> None:
+    x = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True, name="x")
+    mu = np.mean(x, axis=1, keepdims=True).named("mu")
+    text = tg.explain(np.sum((x - mu) * np.exp(x - mu)).named("L"), "x").text
+    assert " ".join(text.split()).count("summed over axis 1, where mu was broadcast") == 1
+
+
+def test_a_batch_mean_of_a_softmax_has_no_copies_of_a_number() -> None:
+    derivation = tg.explain(softmax_regression())
+    assert "broadcast_to" not in derivation.text
+    assert "operatorname{reshape}" not in derivation.latex
+
+
+def test_an_empty_array_is_not_put_into_a_formula() -> None:
+    w = Tensor(np.ones((0, 2)), requires_grad=True, name="W")
+    text = tg.explain(np.sum(w @ np.ones(2)).named("L")).text
+    assert "sum(array" not in text
+    assert "L = sum(z1)" in text

@@ -233,6 +233,12 @@ u, v, m = symbol("u", (2,)), symbol("v", (3,)), symbol("M", (2, 3))
         (product([number(-1), u]), "-u"),
         (np.negative(number(0.0)), "0"),
         (a + (-1) * (b - c), "a - (b - c)"),
+        (a + b + b, "a + 2 * b"),
+        (u / v[:2] / v[:2], "u / v[:2]**2"),
+        (np.reshape(np.broadcast_to(number(3.0), (2,)), (2, 1)) * m, "3 * M"),
+        (m @ np.reshape(np.broadcast_to(number(3.0), (3,)), (3, 1)), "reshape(M @ broadcast_to(3, shape=(3,)), shape=(2, 1))"),
+        (m == np.broadcast_to(np.reshape(u, (2, 1)), (2, 3)), "M == reshape(u, shape=(2, 1))"),
+        (u > np.broadcast_to(symbol("s", ()), (2,)), "u > s"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
@@ -251,6 +257,10 @@ def test_arrays_are_simplified_as_a_person_does(e: Expression, text: str) -> Non
         ("0.weight", r"\text{0.weight}"),
         ("x_{1}", r"\text{x\_\{1\}}"),
         ("权重", r"\text{权重}"),
+        ("θ", r"\theta"),
+        ("Δ_o1", r"\Delta_{o1}"),
+        ("ω1", r"\omega_{1}"),
+        ("w_权", r"\text{w\_权}"),
     ],
 )
 def test_names_in_latex(name: str, latex: str) -> None:

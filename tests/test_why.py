@@ -11,8 +11,8 @@ from hypothesis import given, settings
 import tinygrad_bp as tg
 from tests.test_hypothesis import LEAVES, STEPS, Step, random_leaves
 from tests.test_hypothesis import program as random_function
-from tinygrad_bp import Tensor, nn
-from tinygrad_bp.errors import InPlaceError, NameLookupError
+from tinygrad_bp import Tensor, nn, optim
+from tinygrad_bp.errors import NameLookupError
 
 
 def leaf(value: object, name: str) -> Tensor:
@@ -50,6 +50,7 @@ CASES: dict[str, tuple[Callable[[Tensor], Tensor], object, str]] = {
     ),
     "infinite forward": (lambda w: np.sum(np.log(w)), [4.0, 0.0], "dE/dw is infinite: log at w[1] = 0 is -inf in the forward pass."),
     "infinite backward": (lambda w: np.sum(np.sqrt(w)), [4.0, 0.0], "is infinite: what comes back through sqrt at w[1] = 0 is"),
+    "a factor of inf": (lambda w: w * np.inf, 1.0, "dE/dw is infinite: multiply is given inf."),
     "not the maximum": (np.max, [1.0, 2.0], "zero in 1 of 2 elements, such as [0]: max at w[0] = 1 takes another element."),
     "not taken": (lambda w: w[0] * 2, [1.0, 2.0], "such as [1]: w[1] is not among the elements that t1 takes."),
     "other branch": (lambda w: np.where(w > 0, 1.0, w), 2.0, "is zero: where at w = 2 takes the other branch."),
@@ -125,9 +126,39 @@ def test_elements_by_name_and_a_network() -> None:
         tg.why("w", loss)
     with pytest.raises(TypeError, match=r"tg.why\('w', loss\)"):
         tg.why("w")
-    model[0].weight.data = model[0].weight.numpy() - 0.1
-    with pytest.raises(InPlaceError):
-        tg.why(model[0].weight, loss)
+
+
+def test_after_an_update_it_says_that_the_values_are_gone() -> None:
+    w, v = leaf(37.0, "w"), leaf(2.0, "v")
+    loss = (tg.sigmoid(w) * v).named("E")
+    loss.backward()
+    optimizer = optim.SGD([w, v], lr=0.1)
+    optimizer.step()
+    assert tg.why(w) == (
+        "why the gradient of tensor 'w' is zero cannot be said any more: tensor 'w' was changed after the graph was recorded, as an "
+        "optimizer's step does. Ask before the step, or after the next backward()."
+    )
+    assert "why the gradient of tensor 'v' is what it is cannot" in tg.why(v)
+    assert "why the gradient of 'v' is what it is cannot" in tg.why("v", loss)
+    optimizer.zero_grad()
+    assert "was there and was cleared after backward()" in tg.why(w, loss)
+
+
+def test_a_gradient_whose_graph_is_gone() -> None:
+    w = leaf(2.0, "w")
+    loss = w * w
+    loss.backward(retain_graph=False)
+    assert "has a gradient, but no scalar that it came from is left: the loss was deleted, its graph was freed" in tg.why(w)
+    vector = leaf([1.0, 2.0], "v") * 2
+    vector.backward(np.ones(2))
+    assert "or it is no scalar" in tg.why(vector.inputs[0])
+
+
+def test_what_is_no_tensor() -> None:
+    w = leaf(2.0, "w")
+    for asked_for in ((3.0,), (np.ones(2),), (w, 3.0), ("w", "loss")):
+        with pytest.raises(TypeError, match=r"tg.why asks about a tensor of a graph, .* got (float|ndarray|str)"):
+            tg.why(*asked_for)  # type: ignore[arg-type]
 
 
 def test_the_newest_output_alive_is_meant() -> None:

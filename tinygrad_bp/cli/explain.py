@@ -23,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--notation", metavar="NAME", help="i-h-o, x-h-y or layers (default: the graph's own names)")
     parser.add_argument("--lr", type=float, metavar="ETA", help="also write the update with this learning rate")
     parser.add_argument("--digits", type=int, default=9, metavar="N", help="significant digits of numbers (default: 9)")
+    parser.add_argument("--max-paths", type=int, default=8, metavar="N", help="more paths are counted, not listed (default: 8)")
     parser.add_argument("--forward", action="store_true", help="begin with the forward pass, where single weights are derived")
     parser.add_argument("--unicode", action="store_true", help="text in the signs of mathematics")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write a file: .txt, .md or .tex")
@@ -35,8 +36,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     output = source.load(args.source, args.output)
     derivation = tg.explain(
-        output, args.wrt, lr=args.lr, digits=args.digits, style=args.style, layout=args.layout, notation=args.notation, forward=args.forward
-    )
+        output, args.wrt, args.lr, args.digits, args.max_paths,
+        style=args.style, layout=args.layout, notation=args.notation, forward=args.forward,
+    )  # fmt: skip
     if args.out is None:
         form = "unicode" if args.unicode and args.format == "text" else FORMATS[args.format]
         print(getattr(derivation, form).rstrip("\n"))

@@ -30,6 +30,15 @@ READABLE = 400  # operations, more than which nobody reads one by one
 PREAMBLE = "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n\\usepackage{amsmath}\n\\begin{document}\n\\raggedright\n\n"
 
 
+def signs_of(latex: str) -> str:
+    """What a document needs for names in Chinese and the like: the package that sets them, or, without it, their numbers."""
+    beyond = sorted({c for c in latex if ord(c) > 0x24F})
+    if not beyond:
+        return ""
+    numbers = "".join(rf"\DeclareUnicodeCharacter{{{ord(c):04X}}}{{U+{ord(c):04X}}}" for c in beyond)
+    return rf"\IfFileExists{{ctex.sty}}{{\usepackage{{ctex}}}}{{\ifdefined\DeclareUnicodeCharacter{numbers}\fi}}" + "\n"
+
+
 @dataclass(frozen=True)
 class Derivation:
     """What ``tg.explain`` returns. ``str(d)`` is plain text; notebooks show the mathematics."""
@@ -59,7 +68,7 @@ class Derivation:
     @property
     def tex(self) -> str:
         """A whole LaTeX document, which can be compiled as it is."""
-        return PREAMBLE + self.latex + "\n\\end{document}\n"
+        return PREAMBLE.replace("\\begin", signs_of(self.latex) + "\\begin", 1) + self.latex + "\n\\end{document}\n"
 
     def save(self, path: str | Path) -> Path:
         """Write a file, in UTF-8: text for ``.txt``, Markdown for ``.md``, a LaTeX document for ``.tex``."""
@@ -126,6 +135,8 @@ def explain(
     """
     if style is not None and style not in STYLES:
         raise ValueError(f"style is one of {', '.join(map(repr, STYLES))}; got {style!r}")
+    if digits < 1:
+        raise ValueError(f"digits is how many significant digits are printed, at least 1; got {digits}")
     if layout not in (None, "numerator", "denominator"):
         raise ValueError(f"layout is 'numerator' or 'denominator'; got {layout!r}")
     program = output if isinstance(output, Program) else Program.of(output)

@@ -63,7 +63,7 @@ class Chain:
         members = [] if self.only_numbers else [self._formula(f, form) for f in self.formulas]
         if self.values:
             last = self.formulas[-1]
-            small = all(np.size(self.values[name]) <= (SUBSTITUTED if form == "latex" else 1) for name in last.names())
+            small = all(0 < np.size(self.values[name]) <= (SUBSTITUTED if form == "latex" else 1) for name in last.names())
             if small and last.function is not None:
                 members.append((written(last, form, numbers(self.values, digits, form)), ""))
             members.append((value_text(last.evaluate(self.values), digits, form), ""))

@@ -225,8 +225,8 @@ class Matrices:
             upper, tag = (), ""
         else:
             tag = self._tag(place)
-        notes = self.notes.get(place, [])
-        note = tuple(part for k, words in enumerate(dict.fromkeys(notes)) for part in ((("; ",) if k else ()) + words))
+        notes = {"".join(map(str, words)): words for words in self.notes.get(place, [])}  # each said once
+        note = tuple(part for k, words in enumerate(notes.values()) for part in ((("; ",) if k else ()) + words))
         yield Chain(label, (*upper, formula), self.values, shapes=True, tag=tag, note=note)
         if self.lr is not None and place in self.wanted:
             new, eta = symbol(f"{self.program.names[place]}+"), symbol("eta")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.engine import order
-from tinygrad_bp.errors import GraphError
+from tinygrad_bp.errors import GraphError, InPlaceError
 from tinygrad_bp.explain.legible import legible
 from tinygrad_bp.explain.matrices import symbolic
 from tinygrad_bp.expression import Expression, format_number, number, partial, plain_number, symbol
@@ -50,10 +50,10 @@ def why(tensor: Tensor | str, output: Tensor | None = None) -> Reason:
 
     ``tensor``: a tensor, or, where ``output`` is given, the name of one or of an element. ``output``: the scalar that
     was differentiated; left out, the newest one that is still alive and that ``backward()`` was called on. Ask before
-    the optimizer changes the parameters.
+    the optimizer changes the parameters; afterwards the answer is that the values are gone.
 
-    Raises ``GraphError`` if the output is not a scalar, ``InPlaceError`` if values were changed since, and
-    ``NameLookupError`` for a name that the graph does not have.
+    Raises ``GraphError`` if the output is not a scalar, ``NameLookupError`` for a name that the graph does not have, and
+    ``TypeError`` for what is no tensor.
 
     >>> import numpy as np
     >>> import tinygrad_bp as tg
@@ -65,6 +65,9 @@ def why(tensor: Tensor | str, output: Tensor | None = None) -> Reason:
     """
     if isinstance(tensor, str) and output is None:
         raise TypeError(f"which graph? Give the output too: tg.why({tensor!r}, loss)")
+    for given, wanted in ((tensor, Tensor | str), (output, Tensor | None)):
+        if not isinstance(given, wanted):
+            raise TypeError(f"tg.why asks about a tensor of a graph, as in tg.why(w) or tg.why('w', loss); got {type(given).__name__}")
     with np.errstate(all="ignore"):
         return Reason(_answer(tensor, output))
 
@@ -78,6 +81,11 @@ def _answer(tensor: Tensor | str, output: Tensor | None) -> str:
                 "nothing that requires one."
             )
         output = output if output is not None else _latest(tensor)
+        if output is None and tensor.gradient is not None:
+            return (
+                f"{what} has a gradient, but no scalar that it came from is left: the loss was deleted, its graph was freed by "
+                "retain_graph=False, or it is no scalar. Run forward and backward again, and ask while the loss is there."
+            )
         if output is None:
             return (
                 f"backward() has not been called on anything alive that leads back to {what}. If it was called on a loss, .detach(), "
@@ -86,19 +94,40 @@ def _answer(tensor: Tensor | str, output: Tensor | None) -> str:
     assert output is not None
     if not output.tracked:
         return f"{output.label()} was not recorded: nothing that it was computed from requires a gradient, or it was computed in no_grad()."
-    program = legible(Program.of(output))
+    try:
+        program = legible(Program.of(output))
+    except InPlaceError as error:
+        return _overwritten(tensor, output, str(error).partition(" was changed after")[0])
     if isinstance(tensor, Tensor) and tensor.serial not in program.serials:
         return _outside(tensor.label(), program)
     place, index = program.locate(tensor)
     search = _Search(program)
     if place not in program.gradients:
         return search.undifferentiated(place)
-    missing = isinstance(tensor, Tensor) and tensor.gradient is None
-    if missing and output.gradient is None:
-        return f"backward() has not been called on {program.names[program.outputs[0]]}."
-    if missing:
-        return f"the gradient of {program.names[place]} was there and was cleared after backward(), by zero_grad() or by .grad = None."
+    if isinstance(tensor, Tensor) and tensor.gradient is None:
+        return _missing(program.names[place], program.names[program.outputs[0]], output.gradient is not None)
     return search.reason(place, index)
+
+
+def _missing(what: str, top: str, called: bool) -> str:
+    if not called:
+        return f"backward() has not been called on {top}."
+    return f"the gradient of {what} was there and was cleared after backward(), by zero_grad() or by .grad = None."
+
+
+def _overwritten(tensor: Tensor | str, output: Tensor, changed: str) -> str:
+    """What can be said where the values of the graph are no longer those that the gradient was computed with."""
+    what, kind = repr(tensor), "what it is"
+    if isinstance(tensor, Tensor):
+        what = tensor.label()
+        if tensor.gradient is None and _leads(output, tensor):
+            return _missing(what, output.label(), output.gradient is not None)
+        g = np.asarray([] if tensor.grad is None else tensor.grad.numpy())
+        kind = "not finite" if not np.all(np.isfinite(g)) else "zero" if g.size and not np.any(g) else kind
+    return (
+        f"why the gradient of {what} is {kind} cannot be said any more: {changed} was changed after the graph was recorded, as an "
+        "optimizer's step does. Ask before the step, or after the next backward()."
+    )
 
 
 def _latest(tensor: Tensor) -> Tensor | None:
@@ -349,6 +378,8 @@ class _Search:
                 continue
             k = tuple(int(n) for n in np.argwhere(bad)[0])
             value = format_number(float(line.value[k]))
+            if line.constant and not line.shape:
+                return f"{self.rule_name(self.users[line.index][0][0])} is given {value}"
             if line.rule is None:
                 return f"{self.name(line.index)}{_at(k)} is {value} to begin with"
             if all(np.all(np.isfinite(self.lines[i].value)) for i in line.operands):

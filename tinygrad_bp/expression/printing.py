@@ -27,6 +27,10 @@ GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η", "theta": "θ", "lambda": "λ", "mu": "μ",
     "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω",
 }  # fmt: skip
+SIGNS = {sign: name for name, sign in GREEK.items()} | {
+    "ζ": "zeta", "κ": "kappa", "ν": "nu", "ξ": "xi", "π": "pi", "χ": "chi", "ψ": "psi", "Γ": "Gamma", "Δ": "Delta", "Θ": "Theta",
+    "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
+}  # fmt: skip
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 SPOKEN = {"absolute": "abs"}
 
@@ -73,11 +77,12 @@ def latex_name(x: Expression) -> str:
         upper, lower, *held = map(latex_name, x.operands)
         fraction = rf"\frac{{\partial {upper}}}{{\partial {lower}}}"
         return rf"\left.{fraction}\right|_{{{held[0]}}}" if held else fraction
-    found = re.fullmatch(r"([A-Za-z]+?)(_hat)?(\d*)(?:\^(\w+?))?(?:_(\w+))?(\+?)", x.name)
+    found = re.fullmatch(rf"([A-Za-z]+?|[{''.join(SIGNS)}])(_hat)?(\d*)(?:\^(\w+?))?(?:_(\w+))?(\+?)", x.name, re.ASCII)
     if found is None:
         return rf"\text{{{latex_escape(x.name)}}}"
     head, hat, digits, upper, lower, plus = found.groups()
-    body = rf"\{head}" if head in GREEK else head if len(head) == 1 else rf"\mathrm{{{head}}}"
+    head = SIGNS.get(head, head)
+    body = rf"\{head}" if head in GREEK or found[1] in SIGNS else head if len(head) == 1 else rf"\mathrm{{{head}}}"
     below = ",".join(filter(None, (digits, *(lower or "").split("_"))))
     return (
         (rf"\hat{{{body}}}" if hat else body)

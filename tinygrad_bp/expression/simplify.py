@@ -36,15 +36,24 @@ def elementwise(function: Any) -> Callable[[Simplifier], Simplifier]:
         @simplifies(function)
         @wraps(f)
         def simplified(*operands: Expression) -> Expression:
-            if not any(x.function is np.broadcast_to for x in operands):
+            bare = [copied(x) for x in operands]
+            if all(x is None for x in bare):
                 return f(*operands)
             wanted = call(function, operands).shape
-            result = f(*[x.operands[0] if x.function is np.broadcast_to else x for x in operands])
+            result = f(*[x if y is None else y for x, y in zip(operands, bare, strict=True)])
             return result if wanted is None or shape(result) == wanted else broadcast_to(result, shape=wanted)
 
         return simplified
 
     return declare
+
+
+def copied(x: Expression) -> Expression | None:
+    """What an array of copies has copies of; those of a number may have been put into another shape."""
+    if x.function is np.broadcast_to:
+        return x.operands[0]
+    number_of = copied(x.operands[0]) if x.function is np.reshape else None
+    return number_of if number_of is not None and shape(number_of) == () else None
 
 
 def shape(x: Expression) -> Shape | None:
@@ -106,6 +115,8 @@ def add(a: Expression, b: Expression) -> Expression:
         return subtract(a, minus)
     if a.same(b):
         return multiply(number(2), a)
+    if a.function is np.add and a.operands[1].same(b):  # p + q + q
+        return add(a.operands[0], multiply(number(2), b))
     return call(np.add, (a, b))
 
 
@@ -164,6 +175,8 @@ def divide(a: Expression, b: Expression) -> Expression:
     first, *rest = factors(a)
     if y is not None and y[0] and rest and (c := ratio(first)) is not None:
         return reduce(multiply, rest, fraction(c[0] * y[1], c[1] * y[0]))
+    if a.function is np.divide and y is None and a.operands[1].same(b):  # p / q / q
+        return divide(a.operands[0], power(b, number(2)))
     return call(np.divide, (a, b))
 
 
@@ -188,6 +201,17 @@ def negative(a: Expression) -> Expression:
 @elementwise(np.square)
 def square(a: Expression) -> Expression:
     return power(a, number(2))
+
+
+def _compared(function: Any) -> None:
+    @elementwise(function)
+    def compare(a: Expression, b: Expression) -> Expression:
+        x, y = plain_number(a), plain_number(b)
+        return call(function, (a, b)) if x is None or y is None else number(function(x, y))
+
+
+for _comparison in (np.equal, np.not_equal, np.greater, np.greater_equal, np.less, np.less_equal):
+    _compared(_comparison)
 
 
 @elementwise(np.where)
