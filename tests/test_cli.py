@@ -63,7 +63,7 @@ def test_each_command_has_help_that_fits_a_terminal(command, capsys, monkeypatch
 
 @pytest.mark.parametrize("kind", [*draw.KINDS])
 def test_every_kind_of_picture_is_drawn(kind, tmp_path, capsys):
-    out = tmp_path / ("steps.html" if kind == "steps" else "picture.svg")
+    out = tmp_path / (f"{kind}.html" if kind in ("steps", "training") else "picture.svg")
     assert main(["draw", "step_by_step", "--kind", kind, "--out", str(out), "--digits", "4"]) == 0
     assert capsys.readouterr().out.strip() == str(out)
     assert "0.2984" in out.read_text(encoding="utf-8") or kind == "backward"
@@ -75,6 +75,18 @@ def test_the_way_back_to_one_weight(tmp_path):
     assert (tmp_path / "w1.svg").read_text(encoding="utf-8") != (tmp_path / "w5.svg").read_text(encoding="utf-8")
     assert main(["draw", "step_by_step", "--kind", "backward", "--wrt", "w99", "--out", str(tmp_path / "none.svg")]) == 2
     assert not (tmp_path / "none.svg").exists()
+
+
+def test_training_is_drawn_after_every_so_many_updates(tmp_path, capsys):
+    out = tmp_path / "t.html"
+    options = ["--kind", "training", "--updates", "5", "--every", "2", "--out", str(out)]
+    assert main(["draw", "step_by_step", *options]) == 0
+    page = out.read_text(encoding="utf-8")
+    assert [f"After {n} update" in page for n in range(1, 7)] == [False, True, False, True, True, False]
+    assert main(["draw", "my.py", *options]) == 2
+    assert "tg.draw.training(" in capsys.readouterr().err
+    assert main(["draw", "step_by_step", *options, "--updates", "0"]) == 2
+    assert "at least 1" in capsys.readouterr().err
 
 
 def test_a_users_file_is_drawn(tmp_path, monkeypatch, capsys):

@@ -122,3 +122,19 @@ def test_what_cannot_be_followed_by_hand_is_refused() -> None:
         draw.circuit(y)
     with pytest.raises(GraphError, match="single number"):
         draw.circuit(Tensor([1.0, 2.0], requires_grad=True) * 2.0)
+
+
+def test_a_long_circuit_runs_down_the_page() -> None:
+    x, y = leaves()
+    short, long = np.tanh(x * y), np.tanh(np.tanh(np.tanh(np.tanh(x * y))))
+    for output, down, rankdir in ((short, None, "LR"), (long, None, "TB"), (short, True, "TB"), (long, False, "LR")):
+        picture = draw.circuit(output, down=down)
+        assert f"rankdir={rankdir}" in picture.source
+        assert numbers(picture.svg()) == numbers(draw.circuit(output).svg())
+
+
+def test_a_bias_of_many_stands_before_the_products_that_it_is_added_to() -> None:
+    x, b = leaves()
+    far = [edge for edge in draw.circuit((x * 2.0 + b) * (x * 3.0 + b)).source.splitlines() if "minlen" in edge]
+    assert len(far) == 2
+    assert not [edge for edge in draw.circuit(x * 2.0 + b).source.splitlines() if "minlen" in edge]

@@ -97,6 +97,14 @@ def test_a_goal_in_a_wide_layer_is_drawn() -> None:
         assert text in shown
 
 
+@pytest.mark.parametrize(("width", "brief"), [(3, False), (6, True)])
+def test_crowded_edges_do_not_repeat_long_names(width: int, brief: bool) -> None:
+    model = nn.MLP([width, width, 2], rng=0)
+    shown = words(draw.backward(nn.MSELoss()(model(np.ones(width)), np.zeros(2))))
+    assert ("delta_o1 * 2.weight11 = " in shown) is not brief
+    assert ("back: delta * weight" in shown) is brief
+
+
 def test_a_softmax_has_no_derivative_of_one_neuron() -> None:
     model = nn.MLP([2, 3, 2], [nn.Tanh, nn.Softmax], rng=0)
     loss = nn.CategoricalCrossEntropy()(model(np.ones(2)), np.array([1.0, 0.0]))

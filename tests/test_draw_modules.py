@@ -162,6 +162,27 @@ def test_the_backward_pass_of_a_scalar_graph() -> None:
         draw.graph(Tensor([1.0, 2.0], requires_grad=True) * 2.0, backward=True)
 
 
+def test_the_backward_pass_of_a_deep_network_reads_names_that_stand_beside_it() -> None:
+    """Edges across the whole picture would keep the layout program busy for minutes."""
+    model = nn.MLP([2] * 21, rng=0)
+    drawing = draw.graph(np.sum(model(np.ones(2))), backward=True)
+    ends = [re.findall(r"\d+", edge) for edge in edges(drawing)]
+    assert len(ends) > 400
+    assert max(abs(int(b) - int(a)) for a, b in ends) < 100  # nodes are counted in the order of computation
+    assert words(drawing).split().count("out_h3") == 4  # itself, and read by the next weight's gradient and twice by its own sigmoid's
+
+
+def test_a_gradient_of_two_tensors_has_both_names() -> None:
+    model = nn.MLP([2, 3, 1], rng=0)
+    both, _ = both_sweeps(Program.of(np.sum(model(np.ones(2))).named("y")))
+    assert {"dy/dnet_h = dy/d0.bias", "dy/dout_h", "dy/d0.weight"} < set(both.names)
+
+
+def test_the_backward_pass_is_drawn_whole() -> None:
+    with pytest.raises(ValueError, match="leave out depth="):
+        draw.graph(worked_example(), backward=True, depth=1)
+
+
 def test_second_derivatives_are_outputs_like_others() -> None:
     x = Tensor(0.5, requires_grad=True, name="x")
     assert f"{-np.sin(0.5):.6g}" in words(draw.graph(tg.grad(tg.grad(np.sin))(x)))

@@ -181,3 +181,11 @@ def test_the_picture_of_a_sigmoid_output() -> None:
     W = Tensor([[1.0, 2.0]], requires_grad=True, name="W")
     description = re.findall(r'aria-label="([^"]*)"', draw.network(tg.sigmoid(np.ones(2) @ W.T)).svg())
     assert description == ["Network of neurons, 2-1"]
+
+
+def test_lines_may_be_plain() -> None:
+    model = nn.MLP([3, 4, 2], rng=0)
+    assert "width of an edge" in words(draw.network(model, weights=False))
+    plain = draw.network(model, weights=False, by_weight=False)
+    assert "width of an edge" not in words(plain)
+    assert not [edge for edge in plain.source.splitlines() if "->" in edge and "penwidth" in edge]

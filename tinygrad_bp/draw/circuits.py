@@ -18,18 +18,29 @@ GATES = 80  # the most that are drawn; a circuit is for graphs that can be follo
 GATE = {"class": "gate", "shape": "circle", "style": "filled", "color": PURPLE, "fillcolor": tint(PURPLE), "margin": "0.02"}
 WIRE = {"class": "wire", "shape": "plain", "style": "filled", "fillcolor": "#FFFFFF"}
 SIGNS: dict[Any, str] = {np.negative: "-", np.square: "**2"}
+LONGEST_ROW = 4  # gates one after the other that are drawn from left to right; more would not fit a page
+LETTERS = 8  # of a function's name that fit a circle
 SMALL = {"margin": "0.06,0.03", "height": "0.2", "width": "0.2"}
 FORK = {"class": "fork", "shape": "point", "width": "0.06", "color": GREY}
 
 
-def circuit(output: Tensor | Program, digits: int = 4, *, gradients: bool = True, local: bool = False, show: Show | None = None) -> Drawing:
-    """Draw a small computation on single numbers as a circuit, from left to right.
+def circuit(
+    output: Tensor | Program,
+    digits: int = 4,
+    *,
+    gradients: bool = True,
+    local: bool = False,
+    down: bool | None = None,
+    show: Show | None = None,
+) -> Drawing:
+    """Draw a small computation on single numbers as a circuit.
 
     Gates are circles; each wire has its value above it and d(output)/d(wire) below. What feeds several gates forks,
     and its gradient is written as the sum of those that come back. Arrays are taken apart into single numbers.
     ``output``: a scalar. ``digits``: significant digits. ``local``: write each gradient as the product that it is,
-    what arrives at the gate times the gate's local derivative. ``gradients``: write gradients at all. ``show``: as in
-    ``network``. Raises ``GraphError`` for more than 80 gates or an output that is no scalar.
+    what arrives at the gate times the gate's local derivative. ``gradients``: write gradients at all. ``down``: from
+    top to bottom rather than from left to right; by default where more than four gates follow one another. ``show``: as
+    in ``network``. Raises ``GraphError`` for more than 80 gates or an output that is no scalar.
 
     >>> import tinygrad_bp as tg
     >>> x, y = (tg.Tensor(v, requires_grad=True, name=n) for v, n in ((-2.0, "x"), (5.0, "y")))
@@ -45,7 +56,15 @@ def circuit(output: Tensor | Program, digits: int = 4, *, gradients: bool = True
     gates = sum(line.rule is not None for line in program)
     if gates > GATES:
         raise GraphError(f"the circuit has {gates} gates, and {GATES} are the most that are drawn. tg.draw.graph draws larger graphs")
-    return _Circuit(program, digits, gradients, local, show).draw()
+    return _Circuit(program, digits, gradients, local, _row(program) > LONGEST_ROW if down is None else down, show).draw()
+
+
+def _row(program: Program) -> int:
+    """How many gates follow one another at most."""
+    length: list[int] = []
+    for line in program:
+        length.append((line.rule is not None) + max((length[i] for i in line.operands), default=0))
+    return max(length)
 
 
 Read = tuple[int, int]  # a line, and which of its operands
@@ -54,8 +73,10 @@ Read = tuple[int, int]  # a line, and which of its operands
 class _Circuit:
     """One circuit on its way to the page."""
 
-    def __init__(self, program: Program, digits: int, gradients: bool, local: bool, show: Show | None) -> None:
+    def __init__(self, program: Program, digits: int, gradients: bool, local: bool, down: bool, show: Show | None) -> None:
         self.program, self.digits, self.local = program, digits, local
+        self.down = down
+        self.into, self.out = ("n", "s") if down else ("w", "e")  # the sides at which wires meet what is written on them
         self.gradients = program.gradients if gradients else {}
         self.reads: dict[int, list[Read]] = {line.index: [] for line in program}  # line -> where it is read
         for line in program:
@@ -65,7 +86,7 @@ class _Circuit:
         self.merged = {line.index: self.reads[line.index][0][0] for line in program if self.is_part_of_a_sum(line)}
         self.back = {read: found for reads in self.reads.values() for read in reads if (found := self.sent_back(*read))}
         note = f"on each wire: its value, below it d({short(program.names[program.output.index])}) / d(wire)" if gradients else ""
-        layout = {"rankdir": "LR", "nodesep": "0.12", "ranksep": "0.18"}
+        layout = {"rankdir": "TB" if down else "LR", "nodesep": "0.12", "ranksep": "0.14" if down else "0.18"}
         self.canvas = Canvas(caption(*([note] if note else [])), layout, {"fontsize": "10"}, {"dir": "none", "fontsize": "8"}, show)
 
     def draw(self) -> Drawing:
@@ -133,7 +154,9 @@ class _Circuit:
             whole = self.merged[whole]
         if whole not in self.gates:
             line = self.program.lines[whole]
-            self.gates[whole] = self.canvas.node(_sign(line), GATE, id=f"gate-{whole}", tooltip=formula(self.program, line))
+            sign = _sign(line)
+            shape = {} if all(len(run.text) <= LETTERS for run in sign) else {"shape": "ellipse"}
+            self.gates[whole] = self.canvas.node(sign, GATE | shape, id=f"gate-{whole}", tooltip=formula(self.program, line))
         return self.gates[whole]
 
     def leaf(self, line: Line) -> str:
@@ -154,24 +177,26 @@ class _Circuit:
             self.canvas.edge(start, gate, role)
             return
         below = self.gradient(operand) if alone else self.part((line.index, position), Number(line.index, (), True, position))
-        node = self.canvas.node(_on_wire(self.value(operand), below), WIRE)
-        self.canvas.edge(start, f"{node}:w")
-        self.canvas.edge(f"{node}:e", gate, role)
+        node = self.canvas.node(_on_wire(self.value(operand), below, not self.down), WIRE)
+        # as far back as what is multiplied before it is added: a box between gates would stand over their wires
+        far = {"minlen": "2"} if operand.rule is None and line.rule is not None and line.rule.function is np.add and not alone else {}
+        self.canvas.edge(start, f"{node}:{self.into}", style=far)
+        self.canvas.edge(f"{node}:{self.out}", gate, role)
 
     def result(self, line: Line, gate: str) -> str:
         """The wire that leaves a gate; the end of it, or the point at which it forks."""
         name = "" if line.name is None else self.program.names[line.index]
         is_output = line.index in self.program.outputs
-        what = _on_wire(self.value(line, "" if is_output else name), self.gradient(line))
+        what = _on_wire(self.value(line, "" if is_output else name), self.gradient(line), not self.down)
         wire = self.canvas.node(what, WIRE, id=f"wire-{line.index}", tooltip=formula(self.program, line))
-        self.canvas.edge(gate, f"{wire}:w")
+        self.canvas.edge(gate, f"{wire}:{self.into}")
         if is_output:
             end = self.canvas.node(stack(bold(self.program.names[line.index])), KINDS["output"] | SMALL, id="output")
-            self.canvas.edge(f"{wire}:e", end)
+            self.canvas.edge(f"{wire}:{self.out}", end)
         if len(self.reads[line.index]) < 2:
-            return f"{wire}:e"
+            return f"{wire}:{self.out}"
         fork = self.canvas.node(None, FORK)
-        self.canvas.edge(f"{wire}:e", fork)
+        self.canvas.edge(f"{wire}:{self.out}", fork)
         return fork
 
     def role(self, line: Line, position: int) -> Label | None:
@@ -179,7 +204,8 @@ class _Circuit:
         assert line.rule is not None
         if len(line.operands) < 2 or line.rule.function in COMMUTATIVE:
             return None
-        return lines(Run(("left", "right")[position] if line.rule.function in INFIX else line.rule.arguments[position]), size=8.0)
+        role = ("left", "right")[position] if line.rule.function in INFIX else line.rule.arguments[position]
+        return lines(Run(f"  {role}"), size=8.0)  # the blanks keep it off the wire
 
 
 def _sign(line: Line) -> Label:
@@ -188,6 +214,6 @@ def _sign(line: Line) -> Label:
     return stack(Run(sign, size=13.0) if sign else Run(line.rule.name))
 
 
-def _on_wire(above: Run, below: Run) -> Label:
-    """Two rows; the wire runs between them."""
-    return Label((((above,),), ((below,),)), 9.0, f'CELLPADDING="1" COLOR="{GREY}"', ruled=True)
+def _on_wire(above: Run, below: Run, ruled: bool) -> Label:
+    """Two rows; a wire from left to right runs between them, one from top to bottom stops for them."""
+    return Label((((above,),), ((below,),)), 9.0, f'CELLPADDING="1" COLOR="{GREY}"', ruled)

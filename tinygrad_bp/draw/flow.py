@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from tinygrad_bp.tensor import Tensor
 
 PATH = {"color": VERMILLION, "penwidth": "2.2"}
 ASIDE = {"penwidth": "0.6", "color": GREY, "fillcolor": "#FFFFFF", "fontcolor": GREY, "peripheries": "1"}
+LONG = 8  # letters of a weight's name, more than which are not repeated on crowded edges
 GOAL = {"color": VERMILLION, "penwidth": "3", "fillcolor": tint(VERMILLION)}
 
 
@@ -99,7 +101,15 @@ class _Flow(Picture):
     def __init__(self, net: Network, route: Route, show: Show | None) -> None:
         self.route = route
         super().__init__(net, weights=True, show=show)
-        self.is_crowded = any(self.edge_count(k) > WRITTEN for k in range(self.depth))
+
+    @cached_property
+    def is_crowded(self) -> bool:
+        return any(self.edge_count(k) > WRITTEN for k in range(self.depth))
+
+    @cached_property
+    def is_brief(self) -> bool:
+        """Whether products would take too much room to be written with the names of their factors."""
+        return self.is_crowded and any(len(self.net.weight_name(layer, layer.weight_index(0, 0))) > LONG for layer in self.net.layers)
 
     def description(self) -> str:
         return f"How the error flows back from {self.net.loss_name} to {self.route.goal}"
@@ -113,6 +123,8 @@ class _Flow(Picture):
             along = f"{count} paths, whose products are added up" if count > 1 else "one path"
             yield f"from {net.loss_name} back to {route.goal}: {along}"
         yield f"delta: d({net.loss_name}) / d(weighted sum of the neuron)"
+        if self.is_brief:
+            yield "back: delta * weight, grad: delta * what the weight multiplies"
 
     def paths(self) -> int:
         """How many ways lead from the loss to what is meant, over all that is meant."""
@@ -183,11 +195,11 @@ class _Flow(Picture):
         delta, words = self.grad(layer.net, net.at(layer.net, j)), self.delta_name(k, j)
         carried = gradient = None
         if i is not None and self.carries(k, i, j):
-            carried = self.value(delta * weight, f"{words} * {name} =")
+            carried = self.value(delta * weight, "back" if self.is_brief else f"{words} * {name} =")
         if self.is_goal(k, index):
             source = "1" if i is None else self.names(k)[i]
             x = 1.0 if i is None else net.number(layer.x, net.at(layer.x, i)) or 0.0
-            gradient = self.value(delta * x, f"{words} * {source} =", strong=True)
+            gradient = self.value(delta * x, "grad" if self.is_brief else f"{words} * {source} =", strong=True)
         return label(bold(f"{name} = {format_number(weight, net.digits)}"), carried, gradient)
 
     def own_bias(self, k: int, j: int) -> Label:

@@ -20,6 +20,7 @@ from tinygrad_bp.program import Line, Program
 from tinygrad_bp.tensor import Tensor
 
 OFTEN = 6  # reads of a leaf that are all drawn as edges; long ones make a picture unreadable, and its layout slow
+LONG = 40  # tensors of a forward pass up to which edges lead from it to the backward pass below; later they are as bad
 LIMIT = 1_000  # nodes that are drawn one by one; nobody reads more, and the layout would take minutes
 
 
@@ -44,11 +45,11 @@ def graph(
     where the (first) output is a scalar. ``model``: whose modules the frames are; without it they are read off the
     parameters' names, such as "0.weight", where these were not renamed. ``depth``: draw modules that lie so deep as
     one box each; 1 draws layers only. ``wrt``: only the paths that lead from this tensor to the output, with what else
-    their operations read. ``backward``: draw the backward pass too, operation by operation. ``show``: which numbers
-    are written, for pictures in steps.
+    their operations read. ``backward``: draw the backward pass too, operation by operation; of a long forward pass it
+    reads copies of the names, not edges across the page. ``show``: which numbers are written, for pictures in steps.
 
     A graph of more than 1,000 nodes is drawn as a summary, whose caption says so. Raises ``GraphError`` where nothing
-    was recorded, or nothing leads from ``wrt`` to the output.
+    was recorded, or nothing leads from ``wrt`` to the output, ``ValueError`` for options that exclude each other.
 
     >>> import numpy as np
     >>> import tinygrad_bp as tg
@@ -61,6 +62,8 @@ def graph(
         raise TypeError("give either a Program or tensors: Program.of(a, b) has several outputs of its own")
     if depth is not None and depth < 1:
         raise ValueError(f"depth counts the modules around an operation, from 1; got {depth}")
+    if backward and (depth is not None or wrt is not None):
+        raise ValueError("backward=True draws every operation of both passes; leave out depth= and wrt=, or backward=True")
     program = output if isinstance(output, Program) else Program.of(output, *more_outputs)
     known = {p.serial for p in model.parameters()} if model is not None else set()
     if known and not known & program.serials.keys():
@@ -142,19 +145,22 @@ class _Graph:
             operation = self.canvas.node(operation_label(line), OPERATION, f"operation-{line.index}", tooltip, within)
             for position, place in enumerate(line.operands):
                 aside = {"style": "dashed"} if place in self.aside else {}
-                self.edge(place, operation, role(line, position), aside, self.tail(place, within))
+                self.edge(place, operation, role(line, position), aside, self.tail(place, line.index, within))
         what = tensor_label(self.program, line, self.gradients.get(line.index), self.digits)
         self.nodes[line.index] = self.canvas.node(what, KINDS[self.kind(line)], f"tensor-{line.index}", tooltip, within)
         if operation:
             self.later.append((operation, self.nodes[line.index], None, {"weight": "9"}))
 
-    def tail(self, place: int, within: Any) -> str:
-        """The node of what is read. A leaf that is read often is drawn once, and after that by its name beside each reader."""
+    def tail(self, place: int, reader: int, within: Any) -> str:
+        """The node of what is read: its own, or for a reader that is far away one with its name beside that reader.
+
+        So is a leaf that is read often, from the second time on, and what the backward pass reads of a long forward pass.
+        """
         line = self.program.lines[place]
-        if line.rule is not None or line.constant or self.reads[place] <= OFTEN or place in self.aside:
-            return self.nodes[place]
-        if place not in self.begun:
-            self.begun.add(place)
+        often = line.rule is None and self.reads[place] > OFTEN and place in self.begun
+        far = place < self.forward <= reader and self.forward > LONG
+        self.begun.add(place)
+        if line.constant or place in self.aside or not (often or far):
             return self.nodes[place]
         return self.canvas.node(stack(Run(self.program.names[place])), KINDS[self.kind(line)], tooltip="drawn above", within=within)
 

@@ -27,7 +27,7 @@ BIAS = {"class": "bias", "shape": "octagon", "color": ORANGE, "fillcolor": tint(
 WEIGHT = {"class": "weight", "shape": "box", "color": ORANGE, "fillcolor": "#FFFFFF", "penwidth": "0.7"}
 TARGET = {"class": "target", "shape": "box", "style": "filled,rounded", "color": PURPLE, "fillcolor": tint(PURPLE), "penwidth": "1"}
 LOSS = {"class": "loss", "shape": "box", "style": "filled,bold", "color": PURPLE, "fillcolor": tint(PURPLE), "peripheries": "2"}
-MORE = {"shape": "plaintext", "style": "", "fontcolor": GREY}
+MORE = {"shape": "box", "penwidth": "0", "fillcolor": "#FFFFFF", "fontcolor": GREY}  # edges pass behind it, not through its words
 BEND = {"shape": "point", "style": "invis"}  # where an edge turns
 
 
@@ -37,7 +37,7 @@ def network(
     *,
     gradients: bool = True,
     after: Tensor | Program | Module | None = None,
-    by_weight: bool = False,
+    by_weight: bool | None = None,
     weights: bool | None = None,
     boxes: bool | None = None,
     sample: int = 0,
@@ -53,8 +53,8 @@ def network(
 
     ``digits``: significant digits. ``gradients``: write gradients and deltas. ``after``: the same network after an
     update, to write the new weights and the new loss beside the old; read the old one first, with ``Program.of(loss)``.
-    ``by_weight``: edges as wide as their weights are large, dashed where they are negative. ``weights``: write each
-    weight on its edge; by default where there are at most 24 between two layers, and else as ``by_weight``.
+    ``weights``: write each weight on its edge; by default where there are at most 24 between two layers. ``by_weight``:
+    edges as wide as their weights are large, dashed where they are negative; by default where weights are not written.
     ``boxes``: one box per layer; by default where there are more than eight. ``sample``: which one of a batch.
     ``show``: which numbers are written, for pictures in steps. Raises ``GraphError`` where no chain of layers is
     found, ``ShapeError`` where ``after`` has other layers.
@@ -91,11 +91,16 @@ class Picture(Words):
     """One network on its way to the page: columns from left to right, every node at a place of its own."""
 
     def __init__(
-        self, net: Network, after: Network | None = None, by_weight: bool = False, weights: bool | None = None, show: Show | None = None
+        self,
+        net: Network,
+        after: Network | None = None,
+        by_weight: bool | None = None,
+        weights: bool | None = None,
+        show: Show | None = None,
     ) -> None:
         super().__init__(net, after)
         self.is_written = all(self.edge_count(k) <= WRITTEN for k in range(self.depth)) if weights is None else weights
-        self.by_weight = by_weight or not self.is_written
+        self.by_weight = not self.is_written if by_weight is None else by_weight
         self.largest = max(abs(net.program.lines[layer.weight].value).max(initial=0.0) for layer in net.layers) or 1.0
         self.page = Page(list(self.caption()), show)
         self.height = 0.0  # of the columns of units

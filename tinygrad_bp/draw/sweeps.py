@@ -33,11 +33,11 @@ def both_sweeps(program: Program) -> tuple[Program, int]:
         seed = Tensor(np.ones_like(output.value), requires_grad=True, name=_derivative(program, output.index, output.index))
         found = program.reverse(results, {output.index: seed}, fit=lambda g, line, user: sum_to(g, line.shape))
     gradients = []
-    for line in program:
+    for line in reversed(program.lines):  # the delta of a neuron is the gradient of its bias too, and has both names
         g = found.get(line.index)
         if line.tracked and isinstance(g, Tensor) and g.tracked and g is not seed:
-            if g.name is None and line.name is not None:
-                g.name = _derivative(program, output.index, line.index)
+            if line.name is not None:
+                g.name = " = ".join(filter(None, [g.name, _derivative(program, output.index, line.index)]))
             if line.rule is None:
                 gradients.append(g)
     return Program.of(results[output.index], *gradients), forward
