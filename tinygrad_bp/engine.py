@@ -51,30 +51,28 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
         yield output, seed
         return
     leaves: list[Tensor] = []
-    waiting, cotangents, newest = {output.serial: output}, {output.serial: seed}, [-output.serial]
+    cotangents, newest = {output.serial: seed}, [(-output.serial, output)]
     while newest:
-        serial = -heappop(newest)
-        t, g = waiting.pop(serial), cotangents.pop(serial)
-        rule = t.rule
+        t = heappop(newest)[1]
+        g, rule = cotangents.pop(t.serial), t.rule
         assert rule is not None  # leaves do not wait here
         if rule is FREED:
             raise GraphError(f"the graph behind {t.label()} was freed by backward(retain_graph=False). Run the forward pass again")
         yield t, g
-        if serial < Changes.latest:
+        if t.serial < Changes.latest:
             _ensure_unchanged(t, recorded)
-        for x in _pull_back(t, g, cotangents, rule.recorded if recorded else rule.pulls):
+        for x in _pull_back(t, g, rule.recorded if recorded else rule.pulls, cotangents):
             if x.rule is None:
                 leaves.append(x)
             else:
-                waiting[x.serial] = x
-                heappush(newest, -x.serial)
+                heappush(newest, (-x.serial, x))
         if free:
             t.rule, t.inputs, t.arrays, t.params = FREED, (), (), None
     for x in leaves:
         yield x, cotangents[x.serial]
 
 
-def _pull_back(t: Tensor, g: Any, cotangents: dict[int, Any], formulas: tuple[Any, ...]) -> list[Tensor]:
+def _pull_back(t: Tensor, g: Any, formulas: tuple[Any, ...], cotangents: dict[int, Any]) -> list[Tensor]:
     """The chain rule at one node: add to the cotangent of each input, and return those that had none before."""
     reached = []
     for x, formula in zip(t.inputs, formulas):  # noqa: B905  (one for each, and this loop is what a small step waits for)
