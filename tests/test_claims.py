@@ -6,6 +6,7 @@ import pytest
 import tinygrad_bp as tg
 from tinygrad_bp import Tensor, nn
 from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError, ShapeError
+from tinygrad_bp.program import Program
 from tinygrad_bp.worked import step_by_step as example
 
 
@@ -212,3 +213,107 @@ def test_the_table_fits_a_terminal_and_is_ascii(loss):
 
 def test_the_mistake_in_a_formula_is_named(loss):
     assert "sign" in str(tg.check(loss, {"w5": r"-\delta_{o 1} out_{h 1}"}).diagnosis)
+
+
+def test_an_element_in_numpys_notation(loss):
+    for name in ("W2[0, 0]", "W2[-2,0]", "w5", "W2_{11}", r"\frac{\partial E}{\partial W2[0, 0]}"):
+        (row,) = tg.check(loss, {name: "0.0821670406"})
+        assert (row.ok, row.name) == (True, "w5")
+    with pytest.raises(NameLookupError, match=r"W2 has shape \(2, 2\) and no element W2\[2, 0\]; indices count from 0"):
+        tg.check(loss, {"W2[2, 0]": 0.08})
+
+
+@pytest.mark.parametrize(
+    "claim", ["= 0.0822", r"\approx 0.0822", r"\frac{\partial E}{\partial w_5}", r"\partial E / \partial w_5 = 0.0822"]
+)
+def test_a_claim_may_begin_with_its_sign_or_its_name(loss, claim):
+    assert tg.check(loss, {"w5": claim}).ok
+
+
+def test_a_functions_defaults_are_its_own(loss):
+    assert tg.check(loss, {"w5": lambda out_o1, target_o1, out_h1, k=1: k * (out_o1 - target_o1) * out_o1 * (1 - out_o1) * out_h1}).ok
+
+
+def test_deltas_of_capital_sums():
+    W = Tensor(np.ones((2, 3)), requires_grad=True, name="W")
+    z = (Tensor(np.ones((4, 3)), name="X") @ W.T).named("Z1")
+    assert tg.check(np.sum(z**2).named("E"), [r"\delta_1 = 2 Z_1", r"\delta^{(1)} = 2 Z^{(1)}"]).ok
+
+
+def test_what_was_not_given_or_cannot_be_told_is_said(loss):
+    report = tg.check(loss, backward=lambda out_h: {"W1": Program.of(loss).gradients[Program.of(loss).place("W1")]})
+    assert str(report.diagnosis) == "No derivative was given for b1, W2, b2."
+    report = tg.check(loss, {"w1": "0.0"})
+    assert str(report.diagnosis) == "Too few digits were written to tell whether these are right: w1."
+    assert "too few" not in str(tg.check(loss, {"w5": "0.0822"}).diagnosis).lower()
+
+
+def test_the_diagnosis_says_what_broadcasting_would_hide(loss):
+    gradient = Program.of(loss).gradients[Program.of(loss).place("out_h")]
+    assert "by broadcasting alone they agree" in str(tg.check(loss, {"out_h": gradient[None]}).diagnosis)
+
+
+def test_the_sign_of_an_update_is_a_matter_of_the_gradient(loss):
+    assert str(tg.check(loss, {"w5+": 0.4 + 0.5 * 0.0821670405642308}, lr=0.5).diagnosis) == "The sign is flipped in dE_total/dw5."
+
+
+def test_a_forgotten_bias_is_no_multiple():
+    rng = np.random.default_rng(0)
+    X, W, b = rng.normal(size=(5, 3)), rng.normal(size=(2, 3)), rng.normal(size=2)
+    z = (Tensor(X, name="X") @ Tensor(W, requires_grad=True, name="W").T + Tensor(b, requires_grad=True, name="b")).named("z")
+    loss = np.mean((np.tanh(z) - Tensor(rng.normal(size=(5, 2)), name="t")) ** 2).named("E")
+    report = tg.check(loss, {"b": [0.0, 0.0]})
+    assert [c.mistakes for c in report.diagnosis.candidates] == [("bias forgotten",)]
+
+
+def test_an_outer_product_transposed_for_one_output():
+    """A gradient (3, 1) for weights (1, 3) passes the transpose of the weights as it is."""
+    rng = np.random.default_rng(0)
+    W1, W2 = Tensor(rng.normal(size=(3, 2)), requires_grad=True, name="W1"), Tensor(rng.normal(size=(1, 3)), requires_grad=True, name="W2")
+    y = np.tanh(Tensor(rng.normal(size=(5, 2)), name="X") @ W1.T) @ W2.T
+    loss = np.sum((y - Tensor(rng.normal(size=(5, 1)), name="t")) ** 2).named("E")
+    program = Program.of(loss)
+    right = {name: program.gradients[program.place(name)] for name in ("W1", "W2")}
+    assert tg.check(loss, {name: g.T for name, g in right.items()}).diagnosis.mistake == "outer product transposed"
+
+
+def test_an_elementwise_product_for_each_sample():
+    rng = np.random.default_rng(0)
+    W = Tensor(rng.normal(size=(3, 3)), requires_grad=True, name="W")
+    X, t = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    z = (Tensor(X, name="X") @ W.T).named("z")
+    report = tg.check(np.sum((z - Tensor(t, name="t")) ** 2).named("E"), {"W": 2 * (z.numpy() - t) * X})
+    assert report.diagnosis.mistake == "Hadamard for outer product"
+
+
+def test_each_text_of_an_array_keeps_its_own_digits(loss):
+    assert tg.check(loss, {"W2": [["0.08", "0.0826676"], ["-0.02", "-0.022740"]]}).ok
+    assert not tg.check(loss, {"W2": [["0.08", "0.0836676"], ["-0.02", "-0.022740"]]}).ok
+    assert not tg.check(loss, {"W2": [[0.08, 0.0826676], [-0.02, -0.022740]]}).ok  # 0.08 may be 0.0800000
+
+
+@pytest.mark.parametrize("claim", ["10^{10^{10}} = 1", "1 = 10^{10^{10}}", "1e999 = 1", "2 \\cdot 10^{9999} = 1e999", "0/0 = 1"])
+def test_nothing_agrees_with_infinity(claim):
+    assert verdicts(tg.check(None, claim)) == ["differs"]
+
+
+def test_an_index_is_a_number_too():
+    assert tg.check(None, r"\sum_{i=1}^{4} i^2 = 30").ok
+
+
+@pytest.mark.parametrize(("bounds", "says"), [
+    ("_{i=1}^{10^{12}}", "is computed: write its number"), ("_{i=1}^{1000000000000}", "a sum of more than 10000 terms"),
+    ("_{i=1}^{n}", "nothing in this sum says where it ends"), ("_{i}", "nothing in this sum says where it ends"),
+    ("_{i=1}^{n-1}", "the bound n-1 of this sum is computed"), ("_{i=1}^{n+1}", "is computed"),
+    ("_{i=k}^{3}", "the sum begins at k, which has no value"), ("_{i=2-1}^{3}", "is computed"),
+])  # fmt: skip
+def test_a_sum_is_never_cut_off(bounds, says):
+    with pytest.raises(FormulaError, match=says):
+        tg.check(None, rf"\sum{bounds} 0.5 = 5000")
+
+
+def test_bounds_of_sums_have_values(loss):
+    assert tg.check(None, r"\sum_{i=0}^{3} i = 6").ok
+    assert tg.check(None, r"\sum_{i=1}^{3} \sum_{j=i}^{3} j = 14").ok
+    assert tg.check(loss, r"\sum_{k=1}^{n} out_{ok} = 1.5243", aliases={"n": 2}).ok
+    assert tg.check(loss, r"\sum_{k=1}^{n} out_{ok} = 1.5243").ok

@@ -260,3 +260,27 @@ def test_as_deep_as_allowed_is_not_too_deep():
     str(parse("*".join(["w5"] * 149)))
     with pytest.raises(FormulaError, match="more than 150 operations"):
         parse("+".join(["w5"] * 200))
+
+
+@pytest.mark.parametrize(("text", "same"), [
+    (r"W2^\top out_h", "W2.T @ out_h"), (r"W2^{\top} out_h", "W2.T @ out_h"), (r"W2^\intercal out_h", "W2.T @ out_h"),
+    (r"| target_o1 - out_o1 |", "abs(target_o1 - out_o1)"), (r"2 \left| w_1 - w_2 \right| w_3", "2 * abs(w1 - w2) * w3"),
+    ("|w1 - w2||w3|", "abs(w1 - w2) * abs(w3)"), (r"\lvert -2 \rvert", "2"), ("||out_o||", "sqrt(sum(out_o**2))"),
+    (r"\frac12 \lVert target_o - out_o \rVert^2", "sum((target_o - out_o)**2) / 2"),
+    (r"\frac12 \|target_o - out_o\|_2^2", "sum((target_o - out_o)**2) / 2"), ("‖out_o‖²", "sum(out_o**2)"),
+    (r"\frac{\partial}{\partial w_5} E_{total}", "dE_total/dw5"), (r"\frac{d}{d w_5} w_5^2", "2 * w5"),
+])  # fmt: skip
+def test_bars_transposes_and_derivatives_in_front(text, same):
+    np.testing.assert_allclose(value(text), value(same), rtol=1e-8)
+
+
+def test_bars_around_an_array_are_refused():
+    """They could be the norm, or each element's absolute value: a right claim must not be called wrong."""
+    with pytest.raises(FormulaError, match=r"two things: write abs\(a\) for each element, .lVert a .rVert for the norm"):
+        value(r"|target_o - out_o|^2")
+    with pytest.raises(FormulaError, match="only the second can be read"):
+        value(r"\|out_o\|_1")
+
+
+def test_an_exponent_is_one_letter():
+    assert str(parse("v^T x y", {"v", "x"})) == "product(product(turn(v), x), y)"

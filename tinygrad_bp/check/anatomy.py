@@ -8,19 +8,19 @@ sums, A (n, out) activations, W (out, in), and G (n, out) for the derivative by 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from tinygrad_bp import functions
+from tinygrad_bp.check.written_out import Edge, written_out
 from tinygrad_bp.program import Line, Program
 from tinygrad_bp.tensor import take
 
 Array = np.ndarray[Any, Any]
-Edge = tuple[int, int]  # a line, and which of its operands
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,25 @@ SLOPES: dict[Any, Slope] = {
 
 @dataclass(frozen=True)
 class Activation:
-    """The lines from Z to A. ``edges``: backwards, from A; more than one where it was written out."""
+    """The lines from Z to A. ``edges``: backwards, from A; more than one where it was written out, and perhaps some ``beside`` them."""
 
     slope: Slope
     out: int
     edges: tuple[Edge, ...]
+    beside: tuple[Edge, ...] = ()
+
+    def passing(self, program: Program, formula: Callable[[Any], Any]) -> dict[Edge, Callable[[Any], Any]]:
+        """One formula for the whole way from A to Z: it stands at the first edge, and the others change nothing."""
+        first, *rest = self.edges
+        formulas: dict[Edge, Callable[[Any], Any]] = {first: formula, **dict.fromkeys(rest, np.asarray)}
+        for line, i in self.beside:
+            shape = program.lines[program.lines[line].operands[i]].shape
+            formulas[line, i] = partial(_nothing, shape)
+        return formulas
+
+
+def _nothing(shape: tuple[int, ...], g: Any) -> Array:
+    return np.zeros(shape)
 
 
 @dataclass(frozen=True)
@@ -308,28 +322,15 @@ def _biased(program: Program, i: int, users: Mapping[int, list[Edge]]) -> tuple[
     return i, None
 
 
-WRITTEN_OUT = (np.negative, np.exp, np.add, np.divide)  # 1 / (1 + exp(-z))
-
-
 def activation(program: Program, net: int, users: Mapping[int, list[Edge]]) -> Activation | None:
-    """The activation function after a weighted sum."""
+    """The activation function after a weighted sum: one that has a name, or one that was written out."""
     edges = users.get(net, [])
-    if len(edges) != 1:
-        return None
-    line = program.lines[edges[0][0]]
-    assert line.rule is not None
-    if line.rule.function in SLOPES:
-        return Activation(SLOPES[line.rule.function], line.index, (edges[0],))
-    if line.rule.function is np.maximum and not np.any(program.lines[line.operands[1 - edges[0][1]]].value):
-        return Activation(SLOPES[functions.relu], line.index, (edges[0],))
-    chain = list(_chain(program, net, users))
-    return Activation(SLOPES[functions.sigmoid], chain[-1][0], tuple(reversed(chain))) if len(chain) == len(WRITTEN_OUT) else None
-
-
-def _chain(program: Program, i: int, users: Mapping[int, list[Edge]]) -> Iterator[Edge]:
-    for function in WRITTEN_OUT:
-        following = [(u, at) for u, at in users.get(i, []) if getattr(program.lines[u].rule, "function", None) is function]
-        if len(following) != 1:
-            return
-        yield following[0]
-        i = following[0][0]
+    if len(edges) == 1:
+        line = program.lines[edges[0][0]]
+        assert line.rule is not None
+        if line.rule.function in SLOPES:
+            return Activation(SLOPES[line.rule.function], line.index, (edges[0],))
+        if line.rule.function is np.maximum and not np.any(program.lines[line.operands[1 - edges[0][1]]].value):
+            return Activation(SLOPES[functions.relu], line.index, (edges[0],))
+    found = written_out(program, net, users, SLOPES)
+    return None if found is None else Activation(SLOPES[found.function], found.path[0][0], found.path, found.beside)

@@ -70,10 +70,11 @@ def check(
     or formula, such as ``{"y-hat": "out_o", "f": "sigmoid"}``. ``previous``: values of the previous step by name, so that the
     diagnosis can tell where stale ones were used.
 
-    Names are the same if they differ only in underscores, braces, spaces and hats. Where the graph has no ``delta_o1``,
-    it is the derivative by ``net_o1`` (or ``z_o1``); ``W_{21}`` is the element of W in row 2, column 1; E, L, J, C and loss
-    are the output. A formula with indices that no sum binds, ``delta_j = \sum_k W_{kj} delta_k ...``, is checked for every
-    value of them. Derivatives inside a formula take autograd's value, and the row says so in ``note``.
+    ``W[0, 1]`` is the same element as ``W_{12}``, the one in row 1, column 2. Names are the same if they differ only in
+    underscores, braces, spaces and hats. Where the graph has no ``delta_o1``, it is the derivative by ``net_o1`` (or ``z_o1``,
+    ``Z_o1``); E, L, J, C and loss are the output. A formula with indices that no sum binds,
+    ``delta_j = \sum_k W_{kj} delta_k ...``, is checked for every value of them. Derivatives inside a formula take autograd's
+    value, and the row says so in ``note``.
 
     A claim whose shape differs from the gradient's is a mistake, also where broadcasting would hide it.
 
@@ -196,9 +197,10 @@ class Checker:
         target = self.named(name)
         if isinstance(claim, str) and not _is_number(claim):
             (formula, *more) = parse_all(claim, self.scope.known)
-            if more or formula.continues:
+            if more:
                 raise FormulaError(f"the claim about {name} is one formula; found {claim!r}")
-            members = formula.members[1:] if self.target(formula.members[0]) == target else formula.members
+            said = len(formula.members) > 1 and self.target(formula.members[0]) == target
+            members = formula.members[1:] if said else formula.members
             yield self.first(target, members[0], formula)
             yield from self.links(members, formula)
             return
@@ -252,7 +254,7 @@ class Checker:
             x = self.scope.parse(name).members[0]
         except FormulaError:
             raise self.scope.unknown(name) from None
-        target = self.target(x)
+        target = self.taken(x) if x.function == "take" else self.target(x)
         location = self.scope.locate(x.name) if target is None and x.function is None and x.name else None
         if target is None and location is None:
             self.program.locate(name)
@@ -265,6 +267,8 @@ class Checker:
             return None
         if x.function is fn.gradient or (x.function is fn.derivative and self.is_output(x.operands[0])):
             lower = x.operands[-1]
+            if lower.function == "take":
+                return self.taken(lower)
             found = self.scope.graph_name(lower.name) if lower.name else None
             return None if found is None else _Target(found, self.program.locate(found))
         if x.function is not None or not x.name:
@@ -276,6 +280,19 @@ class Checker:
             location = self.scope.delta(x.name)
             return None if location is None else _Target(self.name_of(location), location)
         return None
+
+    def taken(self, x: Expression) -> _Target | None:
+        """An element in NumPy's notation, ``W[0, 1]``."""
+        assert self.program is not None
+        name, index = self.scope.graph_name(x.operands[0].name), np.atleast_1d(np.asarray(x.options["index"], dtype=object))
+        place, inside = (0, ()) if name is None else self.program.locate(name)
+        if name is None or inside is not None or not all(isinstance(i, int) for i in index):
+            return None
+        shape = self.program.lines[place].shape
+        if len(index) != len(shape) or not all(-n <= i < n for i, n in zip(index, shape, strict=True)):
+            raise NameLookupError(f"{name} has shape {shape} and no element {name}[{', '.join(map(str, index))}]; indices count from 0")
+        location = place, tuple(i % n for i, n in zip(index, shape, strict=True))
+        return _Target(self.name_of(location), location)
 
     def name_of(self, location: Location) -> str:
         assert self.program is not None
@@ -374,14 +391,15 @@ class Checker:
         value, written = np.asarray(claim, dtype=float), [Written(str(n)) for n in np.asarray(claim).flat]
         if max((n.significant for n in written), default=0) >= FULL_PRECISION:
             return value, computed(expected)
-        unit = 0.5 * 10.0 ** -max((n.decimals for n in written), default=0)
+        places = np.array([n.decimals for n in written]).reshape(value.shape)
+        texts = all(isinstance(n, str) for n in np.ravel(np.asarray(claim, dtype=object)))
+        unit = 0.5 * 10.0 ** -(places if texts else np.max(places, initial=0))  # a float has lost its last zeros
         return value, unit * (1 + 1e-9) + ROUNDING * float(np.max(np.abs(expected), initial=0.0))
 
     def call(self, claim: Callable[..., Any]) -> Any:
         """Call a claim with the values that its parameters name."""
-        names = list(inspect.signature(claim).parameters)
         try:
-            values = {name: self.argument(name) for name in names}
+            values = {p.name: self.argument(p.name) for p in inspect.signature(claim).parameters.values() if p.default is p.empty}
         except NameLookupError as error:
             raise NameLookupError(f"the claim's parameters are names of the graph: {error}") from None
         return claim(**values)

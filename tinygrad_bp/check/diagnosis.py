@@ -80,6 +80,11 @@ class Claim:
     right: Array
     tolerance: Any
 
+    @property
+    def of(self) -> str:
+        """What it is a derivative by; a new weight tells that by the weight."""
+        return self.name.removesuffix("+")
+
     def part(self, gradient: Any) -> Array:
         """What another gradient of the whole tensor says about what is claimed."""
         return np.asarray(gradient) if self.index is None else np.asarray(np.asarray(gradient)[self.index])
@@ -144,6 +149,8 @@ def _claim(program: Program, name: str, value: Any, tolerance: Any, lr: float | 
         weight = np.asarray(program.value(base))
         value = (weight - value) / lr
         tolerance = (1e-9 * np.max(np.abs(weight)) if tolerance is None else tolerance) / lr
+    elif not np.any(value):  # nothing was written, so there are no digits
+        tolerance = 0.0
     line, index = program.locate(base)
     gradient = program.gradients.get(line)
     gradient = np.zeros(program.lines[line].shape) if gradient is None else gradient
@@ -279,7 +286,7 @@ class _Search:
 
     def _multiples(self, of: Mapping[int, Array]) -> Iterator[tuple[str, str]]:
         """The factors that the wrong claims are too large by."""
-        if any(of[id(c)].shape != c.value.shape for c in self.wrong):
+        if any(of[id(c)].shape != c.value.shape or not np.any(c.value) for c in self.wrong):
             return
         n, m = (self.anatomy.samples, self.anatomy.outputs) if self.anatomy.layers else (1, 1)
         signs = ((1.0, "", ""), (-1.0, "sign flipped and ", "the sign is flipped, and "))
@@ -375,7 +382,7 @@ class _Search:
     def _moved(self, c: Claim) -> str | None:
         """What happened to the entries of an array."""
         if c.value.size == c.right.size and c.value.ndim == 2 and _near(c, c.right.T):
-            return f"d{self._output}/d{c.name} is transposed"
+            return f"d{self._output}/d{c.of} is transposed"
         if c.value.shape != c.right.shape or not _permuted(c.value.ravel(), c.right.ravel(), c.tolerance):
             return None
         moved = np.flatnonzero(np.abs(c.value - c.right).ravel() > np.broadcast_to(c.tolerance, c.value.shape).ravel())
@@ -427,7 +434,7 @@ class _Search:
         return self.program.names[self.program.output.index]
 
     def _derivatives(self, claims: Sequence[Claim]) -> str:
-        return listed([f"d{self._output}/d{c.name}" for c in claims])
+        return listed([f"d{self._output}/d{c.of}" for c in claims])
 
     def _extent(self) -> str:
         """How far, going back from the loss, the claims are right."""
@@ -436,7 +443,7 @@ class _Search:
         lines = ["No mistake of the catalogue explains this."]
         if before:
             lines.append(f"Going back from {self._output}, {self._derivatives(before)} is still right.")
-        lines.append(f"The first that disagrees is d{self._output}/d{first.name}{_off(first)}.")
+        lines.append(f"The first that disagrees is d{self._output}/d{first.of}{_off(first)}.")
         return "\n".join(lines)
 
     def _hidden(self) -> str:
@@ -463,7 +470,7 @@ def _permuted(a: Array, b: Array, tolerance: Any) -> bool:
 
 def _off(c: Claim) -> str:
     if c.value.shape != c.right.shape:
-        return f": its shape is {c.right.shape}, and the claim's is {c.value.shape}"
+        return f": its shape is {c.right.shape}, and the claim's is {c.value.shape}{_broadcast(c)}"
     if not np.all(np.isfinite(c.value)):
         return ": the claim is not a finite number"
     with np.errstate(all="ignore"):
@@ -472,6 +479,16 @@ def _off(c: Claim) -> str:
         return f": claim / right = {ratios[0]:.10g}"
     worst = int(np.argmax(np.abs(c.value - c.right)))
     return f": claim / right is between {np.min(ratios):.4g} and {np.max(ratios):.4g}, and {ratios[worst]:.4g} where it is most off"
+
+
+def _broadcast(c: Claim) -> str:
+    """What NumPy would hide."""
+    try:
+        np.broadcast_shapes(c.value.shape, c.right.shape)
+    except ValueError:
+        return ""
+    same = bool(np.all(np.abs(c.value - c.right) <= np.max(c.tolerance, initial=0.0)))
+    return "; by broadcasting alone they agree" if same else ""
 
 
 def _capital(text: str) -> str:

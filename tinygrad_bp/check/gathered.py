@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp.check.anatomy import SLOPES, Activation, Edge, activation, users
+from tinygrad_bp.check.anatomy import SLOPES, Activation, activation, users
+from tinygrad_bp.check.written_out import Edge
 from tinygrad_bp.program import Line, Program, element_names
 from tinygrad_bp.rule import RULES
 from tinygrad_bp.tensor import Tensor, record, take

@@ -122,8 +122,12 @@ def _hadamard(L: Layer, g: Array, k: str) -> Array | None:
 
 
 def _hadamard_outer(L: Layer, g: Array, k: str) -> Array | None:
-    product = np.sum(g * L.X, axis=0) if g.shape == L.X.shape else None
-    return product if product is None or k == "a vector" else _wide(product, L.W)
+    if g.shape != L.X.shape or (k == "a row for each sample" and len(g) == 1):
+        return None
+    if k == "a row for each sample":
+        return g * L.X
+    product = np.sum(g * L.X, axis=0)
+    return np.asarray(product) if k == "a vector" else _wide(product, L.W)
 
 
 def _times_input(L: Layer, g: Array, k: Any) -> Array | None:
@@ -260,7 +264,7 @@ CATALOGUE: tuple[Mistake, ...] = (
     Mistake("pre-activation for activation", "The weighted sums before {x} stand in d{E}/d{W} where {x} belongs", r"\delta \, z^T",
             {"weights": lambda L, g, k: None if L.below is None else g.T @ L.below}),
     Mistake("Hadamard for outer product", "An elementwise product of delta and {x} stands for the outer product ({k})",
-            r"\delta \odot x", {"weights": _hadamard_outer}, lambda L, lr: ("a vector", "in every row")),
+            r"\delta \odot x", {"weights": _hadamard_outer}, lambda L, lr: ("a vector", "in every row", "a row for each sample")),
     Mistake("batch not summed", "The sum over the batch is missing in d{E}/d{W}, d{E}/d{b}", r"\delta_s x_s^T",
             {"weights": lambda L, g, k: _unsummed(L, g[:, :, None] * L.X[:, None, :], k), "bias": _unsummed}, _samples),
     # -- the bias --

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp.check.anatomy import Anatomy, Edge, Layer
+from tinygrad_bp.check.anatomy import Anatomy, Layer
 from tinygrad_bp.check.mistakes import CATALOGUE, OTHERS, Mistake
+from tinygrad_bp.check.written_out import Edge
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.program import Line, Program, element_names
 
@@ -60,7 +61,7 @@ class Planted:
                 return formula(g)
             assert line.rule is not None
             gx = np.asarray(line.rule.derivative(i, g, operands, result, line.params))
-            return sum_to(gx, program.lines[line.operands[i]].shape)
+            return gx if np.shape(g) != line.shape else sum_to(gx, program.lines[line.operands[i]].shape)
 
         try:
             with np.errstate(all="ignore"):
@@ -128,7 +129,8 @@ def _at(layer: Layer, mistake: Mistake, k: Any) -> Iterator[Planted]:
     edges = [e for part, f in mistake.formulas.items() if (e := _edges(layer, part, f, k))]
     words = _Words(layer, k)
     for chosen in [*edges, {**edges[0], **edges[-1]}] if len(edges) > 1 else edges:
-        place = layer.program.names[layer.program.lines[max(chosen)[0]].operands[max(chosen)[1]]]
+        at, i = max(chosen)
+        place = layer.program.names[layer.net if "activation" in mistake.formulas else layer.program.lines[at].operands[i]]
         yield Planted((mistake.name,), (place,), mistake.says.format_map(words), chosen)
 
 
@@ -149,9 +151,8 @@ def _edges(layer: Layer, part: str, formula: Callable[[Any, Array, Any], Any], k
             return {}
     if part == "activation":
         assert layer.activation is not None
-        first, *rest = layer.activation.edges
         shape = lines[layer.net].shape
-        return {first: lambda g: layer.unrow(wrong(g), shape), **dict.fromkeys(rest, lambda g: g)}
+        return layer.activation.passing(layer.program, lambda g: layer.unrow(wrong(g), shape))
     if part == "back":
         return {layer.back: lambda g: layer.unrow(wrong(g), lines[layer.x].shape)}
     if part == "bias":
@@ -239,10 +240,17 @@ def _in_values(anatomy: Anatomy, previous: Mapping[int, Array]) -> Iterator[Plan
         edges: dict[Edge, Callable[[Any], Any]] = {}
         for layer in anatomy.layers:  # what was written out is not recorded as it is rounded
             if layer.activation is not None and len(layer.activation.edges) > 1:
-                first, *rest = layer.activation.edges
-                slope = layer.activation.slope.of_a(values[layer.out])
-                edges |= {first: partial(np.multiply, slope), **dict.fromkeys(rest, np.asarray)}
+                edges |= layer.activation.passing(program, partial(_passed, layer, values[layer.out]))
         yield Planted((rounded.name,), (), rounded.says.format(k=k), edges, values=values)
+
+
+def _passed(layer: Layer, out: Any, g: Any) -> Array:
+    """From the derivative by A to that by Z, by the activation's formula in terms of A."""
+    assert layer.activation is not None
+    a, g = layer.rows(out), layer.rows(g)
+    if layer.activation.slope.name == "softmax":
+        return layer.unrow(a * (g - np.sum(a * g, axis=1, keepdims=True)), np.shape(out))
+    return layer.unrow(layer.activation.slope.of_a(a) * g, np.shape(out))
 
 
 def listed(names: Sequence[str]) -> str:

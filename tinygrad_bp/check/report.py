@@ -23,6 +23,11 @@ COMPUTED = 1e-7  # relative tolerance for claims that were computed rather than 
 FULL_PRECISION = 14  # which shows in this many significant digits
 ROUNDING = 1e-13  # relative allowance for the rounding of autograd itself
 WIDTH = 80  # of the table, in characters
+UNTOLD = {  # verdict -> what the diagnosis says of it
+    "missing": "No derivative was given for {names}.",
+    "coarse": "Too few digits were written to tell whether these are right: {names}.",
+    "disputed": "Autograd and the numerical derivative do not agree on {names}, so the claim is not judged.",
+}
 
 
 @dataclass(frozen=True)
@@ -109,14 +114,23 @@ class Report:
         from tinygrad_bp.check.slips import slips
 
         told = [row for row in self.rows if row.verdict in ("agrees", "differs", "shape")]
+        untold = list(self._untold())
         known = {row.target: row for row in told if row.target is not None}
         if self.program is None or not known:
             wrong = [row for row in told if not row.ok]
-            return Diagnosis(tuple(row.name for row in wrong), slips(wrong))
+            return Diagnosis(tuple(row.name for row in wrong), slips(wrong), "\n".join(untold))
         claims, tolerances = {n: row.claim for n, row in known.items()}, {n: row.tolerance for n, row in known.items()}
         found = diagnose(self.program, claims, tolerances, self.lr, self.previous)
         slipped = () if found else slips([row for row in known.values() if not row.ok])
-        return replace(found, candidates=slipped, note="") if slipped else found
+        if slipped:
+            found = replace(found, candidates=slipped, note="")
+        return replace(found, note="\n".join([found.note, *untold] if found.wrong else untold)) if untold else found
+
+    def _untold(self) -> Iterator[str]:
+        """What is not right, and no mistake in a derivation."""
+        for verdict, says in UNTOLD.items():
+            if names := [row.name for row in self.rows if row.verdict == verdict]:
+                yield says.format(names=", ".join(names))
 
     @property
     def ok(self) -> bool:
@@ -176,6 +190,8 @@ def verdict(value: Any, truth: Truth, tolerance: Any) -> str:
     scale = float(np.max(np.abs(expected), initial=0.0))
     if truth.numeric is not None and not bool(np.all(np.abs(truth.numeric - expected) <= truth.doubt)):
         return "disputed"
+    if not np.all(np.isfinite(value)) or not np.all(np.isfinite(expected)):  # nothing is far from infinity
+        return "differs"
     difference = np.abs(value - expected)
     if not bool(np.all(difference <= tolerance)):
         return "differs"

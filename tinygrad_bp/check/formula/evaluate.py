@@ -12,6 +12,7 @@ outer product, and so is seen to have the wrong shape. ``*``, ``@``, ``.T`` and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ Array = np.ndarray[Any, Any]
 
 STEPS = 30_000  # operations, of which a sum sign can ask for any number
 TERMS = 10_000
+COMPUTED_BOUND = re.compile(r"[-*/^]|^[A-Za-z]\+")  # 2n - 1, or n + 1; nl+1 is the size of layer l+1
 NUMBERS = 300  # in one member, whose rounding is followed
 
 
@@ -250,26 +252,42 @@ class _Evaluator:
         letter, low, high = (x.options[k] for k in ("letter", "low", "high"))
         if not letter:
             return Value(np.asarray(np.sum(self.run(body).array)))
-        first = int(low) if low.isdigit() and len(low) < 9 else 1
-        last = self.bound(high, x)
+        first, last = self.bound(low, x) if low else 1, self.bound(high, x) if high else None
+        if first is None:
+            raise self.formula.error(x, f"the sum begins at {low}, which has no value")
         result: Value | None = None
-        for k in range(first, (TERMS if last is None else last) + 1):
+        for k in range(first, (first + TERMS if last is None else last) + 1):
             term = self.term(body, letter, k, optional=last is None and k > first)
             if term is None:
                 break
             result = term if result is None else self.elementwise(np.add, x, [result, term])
+        else:
+            if last is None:
+                raise self.formula.error(x, f"nothing in this sum says where it ends; it has more than {TERMS} terms")
         return Value(np.asarray(0.0)) if result is None else result
 
-    def bound(self, high: str, x: Expression) -> int | None:
-        """The upper bound of a sum as a number; ``None`` if it is a letter without a value."""
-        if high.isdigit() and len(high) < 9:
-            if int(high) > TERMS:
-                raise self.formula.error(x, f"a sum of more than {TERMS} terms")
-            return int(high)
-        try:
-            return min(int(self.scope.value(high)), TERMS) if high else None
-        except NameLookupError:
-            return None
+    def absolute(self, x: Expression) -> Value:
+        a = self.run(x.operands[0]).array
+        if a.size != 1:
+            raise self.formula.error(
+                x, "bars around an array could be two things: write abs(a) for each element, \\lVert a \\rVert for the norm"
+            )
+        return Value(np.abs(a))
+
+    def bound(self, text: str, x: Expression) -> int | None:
+        """A bound of a sum as a number; ``None`` if it is a letter without a value."""
+        if text.isdigit():
+            number = float(text)
+        elif not text[0].isalpha() or COMPUTED_BOUND.search(text):
+            raise self.formula.error(x, f"the bound {text} of this sum is computed: write its number")
+        else:
+            try:
+                number = float(self.scope.value(text))
+            except NameLookupError:
+                return None
+        if number > TERMS or number != int(number):
+            raise self.formula.error(x, f"a sum of more than {TERMS} terms" if number > TERMS else f"the bound {number:g} of this sum")
+        return int(number)
 
     def term(self, body: Expression, letter: str, k: int, optional: bool) -> Value | None:
         outer = self.scope.bindings.get(letter)
@@ -306,7 +324,7 @@ AXES = (np.sum, np.mean, np.max, np.min, np.prod, np.swapaxes, np.expand_dims)  
 SPECIAL: dict[Any, Callable[[_Evaluator, Expression], Value]] = {
     fn.product: _Evaluator.product, fn.dot: _Evaluator.product, fn.turn: _Evaluator.turn, fn.matrix: _Evaluator.matrix,
     fn.differential: _Evaluator.differential, fn.derivative: _Evaluator.derivative, fn.gradient: _Evaluator.gradient,
-    fn.total: _Evaluator.total,
+    fn.total: _Evaluator.total, fn.absolute: _Evaluator.absolute,
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ class Factors(Words):
         readers = {
             "(": self.bracket, "{": self.group, "[": self.listed, "frac": self.stacked, "partial": self.partial, "nabla": self.nabla,
             "sum": self.sigma, "sqrt": self.root, "begin": self.matrix, "...": self.ellipsis,
+            "|": self.absolute, "||": self.norm,
         }  # fmt: skip
         if token.kind == "sign" and token.text in readers:
             return self.nested(readers[token.text])  # type: ignore[no-any-return]
@@ -82,11 +83,43 @@ class Factors(Words):
         return self.make(start, fn.matrix, *items, nested=True)
 
     def stacked(self) -> Expression:
-        r"""\frac{a}{b}."""
+        r"""\frac{a}{b}; \frac{\partial}{\partial x}, which takes the factor after it."""
         start = self.take().start
-        upper, lower = self.part(), self.part()
+        if self.is_sign("{") and self.ahead(2).text == "}" and self.differentiates(self.ahead(1)):
+            self.at += 3
+            lower = self.part()
+            upper = self.make(start, fn.differential, self.postfix(self.atom()))
+        else:
+            upper, lower = self.part(), self.part()
         result = self.fraction(upper, lower)
         return self.mark(result, start)
+
+    def differentiates(self, token: Token) -> bool:
+        return (token.kind == "sign" and token.text == "partial") or (token.text == "d" and not self.is_known("d"))
+
+    def absolute(self) -> Expression:
+        """|a|."""
+        start = self.take().start
+        x = self.between_bars("|")
+        return self.make(start, fn.absolute, x)
+
+    def norm(self) -> Expression:
+        r"""The root of the sum of squares, \lVert a \rVert or \lVert a \rVert_2."""
+        start = self.take().start
+        square = self.make(start, np.power, self.between_bars("||"), self.mark(Expression(None, value=Written("2")), start))
+        if self.accept("_") and self.raw() not in ("2", "F"):
+            raise self.error("of the norms only the second can be read", self.tokens[self.at - 1])
+        return self.make(start, np.sqrt, self.make(start, np.sum, square))
+
+    def between_bars(self, closing: str) -> Expression:
+        self.bars += 1
+        x = self.expression()
+        self.bars -= 1
+        if closing == "|" and self.is_sign("||"):  # |a||b|
+            place = self.token.start
+            self.tokens[self.at : self.at + 1] = [Token("sign", "|", place + i, place + i + 1) for i in (0, 1)]
+        self.expect(closing)
+        return x
 
     def part(self) -> Expression:
         """An operand of a fraction: braces, or one sign, of which \frac12 has two."""

@@ -77,7 +77,11 @@ def total(body: Any) -> Any:
     """A sum sign."""
 
 
-OURS = (product, dot, turn, differential, derivative, gradient, matrix, total)
+def absolute(a: Any) -> Any:
+    """|a| of a number; of an array it could be a norm as well, and is refused."""
+
+
+OURS = (product, dot, turn, differential, derivative, gradient, matrix, total, absolute)
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {rule.name: rule.function for rule in RULES.values() if rule.kind == "pointwise"} | {
     f.__name__: f

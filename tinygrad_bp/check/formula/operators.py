@@ -47,8 +47,10 @@ class Operators(Suffixes):
                 return left
 
     def starts_factor(self) -> bool:
-        return self.token.kind in ("number", "word") or self.is_sign(
-            "(", "{", "[", "frac", "partial", "nabla", "sum", "sqrt", "hat", "bar", "tilde", "dotted", "...", "begin"
+        return (
+            self.token.kind in ("number", "word")
+            or self.is_sign("(", "{", "[", "frac", "partial", "nabla", "sum", "sqrt", "hat", "bar", "tilde", "dotted", "...", "begin")
+            or (self.is_sign("|", "||") and not self.bars)
         )
 
     def divide(self, upper: Expression, lower: Expression, token: Token) -> Expression:

@@ -23,6 +23,7 @@ class Reader(ABC):
         self.tokens = tokens(text, known)
         self.at = 0
         self.nesting = 0
+        self.bars = 0  # that are open, of |a|
         self.spans: dict[int, tuple[int, int]] = {}
         self.depths: dict[int, int] = {}
         self.kept: list[Expression] = []  # an id is unique only while its object lives

@@ -23,7 +23,7 @@ Location = tuple[int, tuple[int, ...] | None]
 
 LOSSES = {"E", "L", "J", "C", "Etotal", "loss", "Loss", "cost", "error"}  # what derivations call the output
 RATES = {"eta", "lr", "alpha", "learningrate", "epsilon"}
-SUMS = ("net", "z")  # what derivations call a neuron's weighted sum, whose gradient is its delta
+SUMS = ("net", "z", "Z")  # what derivations call a neuron's weighted sum, whose gradient is its delta
 ROWS = 1_000  # elements of an intermediate result whose derivatives are taken one by one
 JACOBIAN = 1_000_000
 ALIASES = 20  # aliases that lead to aliases
@@ -174,11 +174,18 @@ class Scope:
         if self.is_loss(name):
             assert self.program is not None
             return np.asarray(self.program.output.value, dtype=float).reshape(())
-        if name == "pi":
-            return np.asarray(np.pi)
+        if (number := self.plain_number(name)) is not None:
+            return np.asarray(number)
         if key(name) in RATES:
             raise NameLookupError(f"the learning rate {name} has no value. Give check(..., lr=0.5)")
         raise self.unknown(name)
+
+    def plain_number(self, name: str) -> float | None:
+        """pi, or an index of a sum: i in i^2."""
+        if name == "pi":
+            return math.pi
+        index = self.bindings.get(name, "")
+        return float(index) if index.isdigit() else None
 
     def at(self, location: Location) -> Array:
         if location in self.overrides:
@@ -230,7 +237,7 @@ class Scope:
         return self.program is not None and self.graph_name(name) is None and key(name) in LOSSES
 
     def delta(self, name: str) -> Location | None:
-        """What delta_o1 is the gradient of: net_o1, or z_o1; and delta^3 that of z^3."""
+        """What delta_o1 is the gradient of: net_o1, or z_o1, or Z_o1; and delta^3 that of z^3."""
         for spelled in self.spellings(name):
             base, sub, index = parts(spelled)
             if base == "delta" and (sub or index):

@@ -22,7 +22,7 @@ SIGNS = {
     "÷": "/", "∕": "/", "−": "-", "–": "-",
     "∂": "partial", "∇": "nabla", "▽": "nabla", "∑": "sum", "Σ": "sum", "√": "sqrt", "←": ":=", "≔": ":=", "≈": "=",
     "≡": "=", "′": "'", "’": "'",
-    "…": "...", "⋯": "...", "⋮": "...", "≥": ">=", "≤": "<=", "≠": "!=", "⊤": "^T",
+    "…": "...", "⋯": "...", "⋮": "...", "≥": ">=", "≤": "<=", "≠": "!=", "⊤": "^T", "‖": "||", "∥": "||",
 }  # fmt: skip
 COMMANDS = {
     "cdot": "dot", "bullet": "dot", "times": "*", "ast": "*", "odot": "*", "bigodot": "*", "circ": "*", "otimes": "outer", "div": "/",
@@ -30,8 +30,9 @@ COMMANDS = {
     "equiv": "=", "leftarrow": ":=", "gets": ":=", "prime": "'", "cdots": "...", "dots": "...", "ldots": "...", "vdots": "...",
     "ddots": "...", "ge": ">=", "geq": ">=", "le": "<=", "leq": "<=", "ne": "!=", "neq": "!=", "gt": ">", "lt": "<", "{": "(", "}": ")",
     "lbrack": "(", "rbrack": ")", "lparen": "(", "rparen": ")", "%": "%", "_": "_", "\\": "\\\\", "frac": "frac", "dfrac": "frac",
-    "tfrac": "frac", "begin": "begin", "end": "end", "top": "T", "intercal": "T", "hat": "hat", "widehat": "hat", "bar": "bar",
-    "overline": "bar", "tilde": "tilde", "widetilde": "tilde", "dot": "dotted", "&": "&", "lVert": "|", "rVert": "|",
+    "tfrac": "frac", "begin": "begin", "end": "end", "hat": "hat", "widehat": "hat", "bar": "bar",
+    "overline": "bar", "tilde": "tilde", "widetilde": "tilde", "dot": "dotted", "&": "&", "lVert": "||", "rVert": "||", "Vert": "||",
+    "|": "||", "lvert": "|", "rvert": "|", "vert": "|",
 }  # fmt: skip
 SPACES = {
     "left", "right", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "big", "Big", "bigg", "Bigg", ",", ";", ":", "!", " ",
@@ -41,9 +42,11 @@ SPACES = {
     "rm", "bf", "hline", "", "notag", "middle",
 }  # fmt: skip
 WORDS = {"text", "mathrm", "operatorname", "textrm", "mbox", "mathop"}
-FUNCTION_COMMANDS = {"exp", "log", "ln", "sin", "cos", "tan", "tanh", "sinh", "cosh", "max", "min", "arctan", "det"}
+WORD_COMMANDS = {name: name for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "max", "min", "arctan", "det")} | {
+    "ln": "log", "top": "T", "intercal": "T",
+}  # fmt: skip
 ACCENTS = {"\u0302": "hat", "\u0304": "bar", "\u0303": "tilde"}
-PAIRS = ("\\\\", "**", ":=", "==", "!=", ">=", "<=", "+=", "-=")
+PAIRS = ("\\\\", "**", "||", ":=", "==", "!=", ">=", "<=", "+=", "-=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +156,8 @@ class _Lexer:
             return
         elif name in COMMANDS:
             self.add("sign", COMMANDS[name], length)
-        elif name in FUNCTION_COMMANDS or name.removeprefix("var") in GREEK.values():
-            self.add("word", {"ln": "log"}.get(name, name.removeprefix("var")), length, word=True)
+        elif name in WORD_COMMANDS or name.removeprefix("var") in GREEK.values():
+            self.add("word", WORD_COMMANDS.get(name, name.removeprefix("var")), length, word=True)
         elif name.strip() and name not in SPACES:
             raise FormulaError.at(self.text, self.at, f"no meaning is known for \\{name}")
         bracket = self.text[self.at + length :].lstrip()[:1]
@@ -268,7 +271,8 @@ def _spelled(found: list[Token], known: Container[str] | None) -> list[Token]:
     i = 0
     while i < len(found):
         j = i
-        while j < len(found) and _letter(found[j]) and (j == i or found[j].start > found[j - 1].end):
+        raised = i > 0 and found[i - 1].text == "^"  # without braces an exponent is one letter: v^T x y
+        while j < len(found) and _letter(found[j]) and (j == i or found[j].start > found[j - 1].end) and not raised:
             j += 1
         run = found[i:j]
         alone = known is not None and all(t.text in known for t in run)

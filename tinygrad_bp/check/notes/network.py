@@ -259,6 +259,9 @@ class _Reader:
         return self.source.error(at + place(error, text), problem(error))
 
 
+DIRECT: dict[Any, Any] = {fn.total: np.sum, fn.turn: np.transpose, fn.absolute: np.abs}
+
+
 class _Recorder:
     """Runs a formula on tensors, so that its derivatives come from the ordinary record.
 
@@ -279,10 +282,8 @@ class _Recorder:
             return self.product(x, *operands)
         if x.function is fn.matrix:
             return self.matrix(x, operands)
-        if x.function is fn.total:
-            return np.sum(operands[0])
-        if x.function is fn.turn:
-            return np.transpose(operands[0])
+        if x.function in DIRECT:
+            return DIRECT[x.function](*operands)
         if x.function in fn.OURS or (isinstance(x.function, str) and x.function.endswith("'")):
             raise self.formula.error(x, "a network is declared without derivatives: they are what is checked")
         if x.function == "take":
