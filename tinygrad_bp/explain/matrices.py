@@ -18,7 +18,7 @@ from tinygrad_bp.explain.document import Block, Chain, Heading, Legend, Sentence
 from tinygrad_bp.explain.legible import LONG, twice_read
 from tinygrad_bp.explain.notation import delta_of, renamed
 from tinygrad_bp.explain.structure import REARRANGED, Structure
-from tinygrad_bp.expression import Expression, apply, call, factors, partial, product, symbol, vectors_first, vectors_last
+from tinygrad_bp.expression import Expression, apply, call, copied, factors, partial, product, symbol, vectors_first, vectors_last
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.program import Line, Program
 from tinygrad_bp.rule import Rule
@@ -78,6 +78,13 @@ class Matrices:
         general = {i for i in way if twice_read(self.program.lines[i])}
         return (way & self.structure.nets.keys() | shared | self.forced | general & self.program.named | set(self.wanted)) - {self.top}
 
+    @cached_property
+    def plain(self) -> set[int]:
+        """Those of them that need no name where their derivative is a number: nothing but their rule reads it more than once."""
+        way = set(self.on_the_way)
+        alone = {i for i in self.joints if twice_read(self.program.lines[i]) and sum(u in way for u in self.users[i]) == 1}
+        return set() if self.every else alone - self.structure.nets.keys() - set(self.wanted)
+
     # -- the sweep -----------------------------------------------------------------------------------------------
 
     def label(self, place: int) -> Expression:
@@ -102,6 +109,9 @@ class Matrices:
             if line.index not in {*labels, self.top} and operations(g) > 1.5 * LONG and line.rule.name not in REARRANGED:
                 labels[line.index] = partial(self.program.names[self.top], self.program.names[line.index], shape=line.shape)
                 self.long.add(line.index)
+            if line.index in labels and line.index in self.plain and (n := copied(g)) is not None and not n.names():
+                del labels[line.index]
+                self.joints.remove(line.index)
             g = labels.get(line.index, g)
             gx = symbolic(line, i, g, operands, result)
             if gx is not None:

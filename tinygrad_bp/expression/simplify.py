@@ -51,7 +51,8 @@ def elementwise(function: Any) -> Callable[[Simplifier], Simplifier]:
 def copied(x: Expression) -> Expression | None:
     """What an array of copies has copies of; those of a number may have been put into another shape."""
     if x.function is np.broadcast_to:
-        return x.operands[0]
+        inner = copied(x.operands[0])
+        return x.operands[0] if inner is None else inner
     number_of = copied(x.operands[0]) if x.function is np.reshape else None
     return number_of if number_of is not None and shape(number_of) == () else None
 
@@ -319,8 +320,8 @@ def expand_dims(a: Expression, axis: Any) -> Expression:
 @simplifies(np.broadcast_to)
 def broadcast_to(array: Expression, shape: Any) -> Expression:
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    if array.function is np.broadcast_to:
-        array = array.operands[0]
+    inner = copied(array)
+    array = array if inner is None else inner
     same = array.shape == shape or (shape == () and plain_number(array) is not None)
     return array if same else call(np.broadcast_to, (array,), {"shape": shape})
 
