@@ -317,3 +317,23 @@ def test_bounds_of_sums_have_values(loss):
     assert tg.check(None, r"\sum_{i=1}^{3} \sum_{j=i}^{3} j = 14").ok
     assert tg.check(loss, r"\sum_{k=1}^{n} out_{ok} = 1.5243", aliases={"n": 2}).ok
     assert tg.check(loss, r"\sum_{k=1}^{n} out_{ok} = 1.5243").ok
+
+
+@pytest.mark.parametrize("digits", [2, 3, 4, 7])
+def test_floats_of_so_many_significant_digits(loss, digits):
+    """0.0822 beside 0.00827 has five decimals no more than 0.08220 would."""
+    program = Program.of(loss)
+    for name in ("W1", "W2", "net_h", "out_h"):
+        right = program.gradients[program.place(name)]
+        claim = np.vectorize(lambda x: float(f"{x:.{digits}g}"))(right)
+        assert tg.check(loss, {name: claim}).ok
+        assert not tg.check(loss, {name: claim * (1 + 3 * 10.0**-digits)}).ok or digits == 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_claims_in_single_precision(loss, dtype):
+    program = Program.of(loss)
+    gradient = program.gradients[program.place("W1")].astype(dtype)
+    for claim in (gradient, lambda: gradient, Tensor(gradient)):
+        assert tg.check(loss, {"W1": claim}).ok
+    assert not tg.check(loss, {"W1": gradient * dtype(1.05)}).ok

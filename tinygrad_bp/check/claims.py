@@ -385,16 +385,18 @@ class Checker:
     def given(self, claim: Any, expected: Array) -> tuple[Array, Any]:
         """A claim that is no formula as an array, and how far off it may be."""
         if callable(claim) and not isinstance(claim, Tensor):
-            return np.asarray(self.call(claim), dtype=float), computed(expected)
+            found = np.asarray(self.call(claim))
+            return found.astype(float), computed(expected, found.dtype)
         if isinstance(claim, Tensor):
-            return np.asarray(claim.numpy()), computed(expected)
+            return np.asarray(claim.numpy()), computed(expected, claim.dtype)
         value, written = np.asarray(claim, dtype=float), [Written(str(n)) for n in np.asarray(claim).flat]
         if max((n.significant for n in written), default=0) >= FULL_PRECISION:
             return value, computed(expected)
-        places = np.array([n.decimals for n in written]).reshape(value.shape)
-        texts = all(isinstance(n, str) for n in np.ravel(np.asarray(claim, dtype=object)))
-        unit = 0.5 * 10.0 ** -(places if texts else np.max(places, initial=0))  # a float has lost its last zeros
-        return value, unit * (1 + 1e-9) + ROUNDING * float(np.max(np.abs(expected), initial=0.0))
+        unit = 0.5 * 10.0 ** -_places(written, claim).reshape(value.shape)
+        read = unit * (1 + 1e-9) + ROUNDING * float(np.max(np.abs(expected), initial=0.0))
+        kind = getattr(claim, "dtype", None)
+        single = kind is not None and kind.kind == "f" and kind.itemsize < 8 and value.shape == np.shape(expected)
+        return value, np.maximum(read, computed(expected, kind)) if single else read
 
     def call(self, claim: Callable[..., Any]) -> Any:
         """Call a claim with the values that its parameters name."""
@@ -429,6 +431,18 @@ class Checker:
         for line in self.program:
             if line.tracked and line.rule is None and line.index not in seen:
                 yield Row.missing(self.program.names[line.index], self.truth(_Target(self.program.names[line.index], (line.index, None))))
+
+
+def _places(written: Sequence[Written], claim: Any) -> Array:
+    """Decimal places of the numbers of an array. Text has those that it shows; floats have lost their last zeros.
+
+    All floats are taken to have as many decimals as the one with the most, or as many significant digits, whichever is less.
+    """
+    places, digits = np.array([n.decimals for n in written], dtype=float), np.array([n.significant for n in written])
+    if all(isinstance(n, str) for n in np.ravel(np.asarray(claim, dtype=object))):
+        return places
+    alike = np.where(digits > 0, places + np.max(digits, initial=0) - digits, np.inf)
+    return np.asarray(np.minimum(np.max(places, initial=0), alike))
 
 
 def _leaves(x: Expression) -> list[Expression]:

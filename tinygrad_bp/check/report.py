@@ -198,6 +198,9 @@ def verdict(value: Any, truth: Truth, tolerance: Any) -> str:
     return "coarse" if float(np.max(difference, initial=0.0)) > scale / 2 else "agrees"
 
 
-def computed(expected: Any) -> Any:
+def computed(expected: Any, dtype: Any = None) -> Any:
     """How far off a claim may be that was computed rather than written down: rounding errors, element by element."""
-    return COMPUTED * np.abs(expected) + ROUNDING * float(np.max(np.abs(expected), initial=0.0))
+    dtype = np.dtype(dtype or float)
+    eps = float(np.finfo(dtype).eps) if dtype.kind == "f" and dtype.itemsize < 8 else 0.0  # single precision rounds more
+    largest = float(np.max(np.abs(expected), initial=0.0))
+    return max(COMPUTED, min(1e3 * eps, 0.01)) * np.abs(expected) + max(ROUNDING, min(32 * eps, 0.01)) * largest
