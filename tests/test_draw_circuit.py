@@ -43,6 +43,12 @@ def test_a_fork_adds_up_what_comes_back() -> None:
     assert "3 - 10 - 10 = -17" in shown
 
 
+def test_a_sum_that_is_too_long_says_how_many_it_adds_up() -> None:
+    y = Tensor(5.0, requires_grad=True, name="y")
+    shown = words(draw.circuit(np.tanh(y - y - y).named("f"), digits=10))
+    assert "sum of 3 = -0.0001815832309" in shown
+
+
 OPERATIONS: list[Callable[[Tensor, Tensor], Tensor]] = [
     lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, lambda a, b: np.tanh(a), lambda a, b: a / (b * b + 1.0),
     lambda a, b: tg.sigmoid(a), lambda a, b: -a,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.draw.drawing import Canvas, Drawing
-from tinygrad_bp.draw.labels import GRADIENT, GREY, PURPLE, Label, Number, Run, Show, bold, caption, lines, short, stack, tint
+from tinygrad_bp.draw.labels import GRADIENT, GREY, LONGEST, PURPLE, Label, Number, Run, Show, bold, caption, lines, short, stack, tint
 from tinygrad_bp.draw.nodes import COMMUTATIVE, KINDS, formula, kind_of
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import INFIX, format_number
@@ -125,7 +125,8 @@ class _Circuit:
         if len(reads) > 1:
             first, *others = [arrives * slope for arrives, slope in map(self.back.__getitem__, reads)]
             terms = [f"{'-' if part < 0 else '+'} {format_number(abs(part), self.digits)}" for part in others]
-            text = f"{' '.join([format_number(first, self.digits), *terms])} = {text}"
+            written = f"{' '.join([format_number(first, self.digits), *terms])} = {text}"
+            text = written if len(written) <= LONGEST else f"sum of {len(reads)} = {text}"  # a sum without its middle would be wrong
         return Run(text, colour=GRADIENT, number=Number(line.index, (), True))
 
     def part(self, read: Read, number: Number) -> Run:
