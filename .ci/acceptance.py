@@ -32,7 +32,13 @@ CORE = ("rule", "tensor", "engine", "rules")  # meant to be read in one sitting
 
 # Libraries to compare with, installed on top of the tests' environment for the tests marked `peers`.
 # Each as pip takes it, for instance "torch==2.13.0". While there are none, the step does nothing.
-PEERS: tuple[str, ...] = ("dask[array,distributed]==2026.8.0", "torch==2.13.0", "scikit-learn==1.9.1", "matplotlib==3.11.2")
+PEERS: tuple[str, ...] = (
+    "dask[array,distributed]==2026.8.0",
+    "torch==2.13.0",
+    "scikit-learn==1.9.1",
+    "matplotlib==3.11.2",
+    "numba==0.68.1",
+)
 
 # For the tests marked `browser`: a package of the index, and Debian's packages, installed where this runs as root.
 BROWSER = ("selenium==4.51.0",)

@@ -521,6 +521,7 @@ def test_every_spelling_is_tested() -> None:
 # -- machine code ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.peers
 def test_native_programs_equal_the_others() -> None:
     pytest.importorskip("numba")
     results = []
