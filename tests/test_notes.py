@@ -490,3 +490,32 @@ def test_networks_share_one_budget(monkeypatch):
     text = "```network\na = 2\n```\n$a + a + a + a + a = 10$\n"
     assert [verdict for _, verdict in found(text)] == ["agrees"]
     assert [verdict for _, verdict in found(text * 6)][-1] == "not read"
+
+
+def test_each_of_several_mistakes_in_one_section_is_named():
+    """Nothing explains all three together."""
+    report = tg.check.notes(r"""
+```network
+input x = [0.5, 0.8]
+W1 = [[0.1, 0.4], [-0.3, 0.2], [0.6, -0.1]]
+W2 = [[0.7, -0.5, 0.3], [0.2, 0.9, -0.4]]
+target t = [1, 0]
+z1 = W1 @ x
+h = tanh(z1)
+z2 = W2 @ h
+y = sigmoid(z2)
+E = sum((y - t)^2) / 2
+```
+
+$\frac{\partial E}{\partial z_2} = (y - t) \odot y \odot (1 - y)$
+
+$\frac{\partial E}{\partial W_2} = 7 ((y - t) \odot y \odot (1 - y)) h^T$
+
+$\frac{\partial E}{\partial z_1} = W_2^T ((y - t) \odot y \odot (1 - y))$
+
+$\frac{\partial E}{\partial h} = -W_2^T ((y - t) \odot y \odot (1 - y))$
+""")
+    (note,) = report.notes
+    assert [d.mistake for d in note.diagnoses.values()] == [None, "sigma' missing", "sign flipped"]
+    assert "Sigma' is missing at the hidden layer of z1" in str(report)
+    assert "The sign is flipped in dE/dh" in str(report)

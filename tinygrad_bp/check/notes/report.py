@@ -125,7 +125,9 @@ class Note:
 
     @cached_property
     def diagnoses(self) -> dict[int, Diagnosis]:
-        """Place in ``entries`` -> the diagnosis that belongs beneath it: a network's claims together, else section by section."""
+        """Place in ``entries`` -> the diagnosis that belongs beneath it: a network's claims together, else section by section,
+        else formula by formula.
+        """
         found: dict[int, Diagnosis] = {}
         for network in {e.network: None for e in self.entries if wrong(e)}:
             whole = [i for i, e in enumerate(self.entries) if e.network == network]
@@ -137,9 +139,17 @@ class Note:
                 diagnosis = diagnosed([self.entries[i] for i in part])
                 if diagnosis or part is not whole or len(sections) == 1:
                     found[next(i for i in part if wrong(self.entries[i]))] = diagnosis
+                    found |= {} if diagnosis else self.each(part, SEARCHES - len(found))
                 if diagnosis and part is whole:
                     break
         return found
+
+    def each(self, part: Sequence[int], searches: int) -> dict[int, Diagnosis]:
+        """A diagnosis for each wrong formula beside the right ones, where one for all explains nothing."""
+        places = [i for i in part if wrong(self.entries[i])]
+        right = [self.entries[i] for i in part if i not in places]
+        alone = {i: diagnosed([self.entries[i], *right]) for i in places[: searches if len(places) > 1 else 0]}
+        return {i: diagnosis for i, diagnosis in alone.items() if diagnosis}
 
 
 def wrong(entry: Entry) -> list[Found]:
