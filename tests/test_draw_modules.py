@@ -172,6 +172,18 @@ def test_the_backward_pass_of_a_deep_network_reads_names_that_stand_beside_it() 
     assert words(drawing).split().count("out_h3") == 4  # itself, and read by the next weight's gradient and twice by its own sigmoid's
 
 
+def test_what_is_read_again_far_away_is_named_there() -> None:
+    """A tangle of far edges keeps the layout program busy as well; the first reader's edge keeps the picture in one piece."""
+    x = Tensor(1.0, requires_grad=True, name="x")
+    first = y = np.tanh(x).named("first")
+    for _ in range(50):
+        y = np.sin(y)
+    drawing = draw.graph(y * first)
+    assert words(drawing).split().count("first") == 2
+    assert len(edges(drawing)) == 2 * 52 + 1
+    assert words(draw.graph(np.sin(first) * first)).split().count("first") == 1
+
+
 def test_a_gradient_of_two_tensors_has_both_names() -> None:
     model = nn.MLP([2, 3, 1], rng=0)
     both, _ = both_sweeps(Program.of(np.sum(model(np.ones(2))).named("y")))

@@ -32,6 +32,10 @@ def write(path: PathLike, arrays: Arrays) -> None:
 def write_whole(path: PathLike, data: bytes) -> None:
     """Write a file whole or not at all: a new one beside it takes its place when it is finished."""
     path = Path(os.path.realpath(path))  # through a link, so that the link stays one
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to save {path.name} in")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file")
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # the same folder: replacing cannot cross disks
     try:
         with unfinished.open("xb") as file:

@@ -20,7 +20,7 @@ from tinygrad_bp.program import Line, Program
 from tinygrad_bp.tensor import Tensor
 
 OFTEN = 6  # reads of a leaf that are all drawn as edges; long ones make a picture unreadable, and its layout slow
-LONG = 40  # tensors of a forward pass up to which edges lead from it to the backward pass below; later they are as bad
+FAR = 40  # tensors between one and its second or a later reader, over which no edge is drawn, for the same reason
 LIMIT = 1_000  # nodes that are drawn one by one; nobody reads more, and the layout would take minutes
 
 
@@ -45,9 +45,10 @@ def graph(
     where the (first) output is a scalar. ``model``: whose modules the frames are; without it they are read off the
     parameters' names, such as "0.weight", where these were not renamed. ``depth``: draw modules that lie so deep as
     one box each; 1 draws layers only. ``wrt``: only the paths that lead from this tensor to the output, with what else
-    their operations read. ``backward``: draw the backward pass too, operation by operation; of a long forward pass it
-    reads copies of the names, not edges across the page. ``show``: which numbers are written, for pictures in steps.
+    their operations read. ``backward``: draw the backward pass too, operation by operation. ``show``: which numbers
+    are written, for pictures in steps.
 
+    What is read again far away is named beside that reader; an edge across the page could not be followed.
     A graph of more than 1,000 nodes is drawn as a summary, whose caption says so. Raises ``GraphError`` where nothing
     was recorded, or nothing leads from ``wrt`` to the output, ``ValueError`` for options that exclude each other.
 
@@ -102,7 +103,7 @@ class _Graph:
         self.frames: dict[Path, Any] = {}
         self.drawn: set[tuple[str, str]] = set()  # edges to boxes, each of which is drawn once
         self.reads = Counter(place for line in program for place in line.operands)
-        self.begun: set[int] = set()  # leaves that are read often, and have been read
+        self.begun: set[int] = set()  # what has been read
         self.later: list[tuple[Any, ...]] = []
 
     @property
@@ -152,15 +153,14 @@ class _Graph:
             self.later.append((operation, self.nodes[line.index], None, {"weight": "9"}))
 
     def tail(self, place: int, reader: int, within: Any) -> str:
-        """The node of what is read: its own, or for a reader that is far away one with its name beside that reader.
+        """The node of what is read: its own, or for a reader that is not the first one, and far away, its name beside that reader.
 
-        So is a leaf that is read often, from the second time on, and what the backward pass reads of a long forward pass.
+        So is a leaf that is read often, and what the backward pass reads of a long forward pass.
         """
         line = self.program.lines[place]
-        often = line.rule is None and self.reads[place] > OFTEN and place in self.begun
-        far = place < self.forward <= reader and self.forward > LONG
+        again = place in self.begun and not line.constant and place not in self.aside
         self.begun.add(place)
-        if line.constant or place in self.aside or not (often or far):
+        if not again or not (reader - place > FAR or (line.rule is None and self.reads[place] > OFTEN)):
             return self.nodes[place]
         return self.canvas.node(stack(Run(self.program.names[place])), KINDS[self.kind(line)], tooltip="drawn above", within=within)
 
