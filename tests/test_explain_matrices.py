@@ -26,8 +26,9 @@ from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError
 from tinygrad_bp.explain.document import WIDTH
 from tinygrad_bp.explain.legible import legible
 from tinygrad_bp.explain.matrices import Matrices
-from tinygrad_bp.expression import vectors_first, vectors_last
+from tinygrad_bp.expression import Expression, oriented, vectors_first, vectors_last
 from tinygrad_bp.program import Program
+from tinygrad_bp.worked import bp_explained
 
 
 def recorded(steps: list[Step], shapes: list[tuple[int, ...]]) -> tuple[Tensor, list[Tensor]]:
@@ -129,6 +130,37 @@ def test_layouts_turn_the_chain_round() -> None:
     assert "= dh/dnet1 . dnet2/dh . dE/dnet2" in denominator
     assert "delta1 = (delta2 @ v.T) * h * (1 - h)" in numerator
     assert "delta1 = h * (1 - h) * (v @ delta2)" in denominator
+
+
+def as_matrices(x: Expression, values: dict[str, np.ndarray], rows: set[str]) -> np.ndarray:
+    """The formula as it is read, where every vector is a matrix of one row or one column and no shape is forgiven."""
+    if x.function is None:
+        value = np.asarray(values[x.name] if x.name else x.value)
+        return value if value.ndim != 1 else value[None, :] if x.name in rows else value[:, None]
+    a = [as_matrices(part, values, rows) for part in x.operands]
+    if x.function is np.outer:
+        return a[0] @ a[1].T
+    if x.function is np.multiply and min(a[0].ndim, a[1].ndim) == 2:
+        assert a[0].shape == a[1].shape
+    return np.asarray(x.function(*a, **x.options))
+
+
+def test_derivatives_are_rows_in_numerator_layout() -> None:
+    program = legible(Program.of(bp_explained.forward()))
+    matrices = Matrices.of(program, [line.index for line in program.lines if line.rule is None and line.tracked], "numerator")
+    rows = {matrices.label(i).name for i in matrices.joints}
+    for place in matrices.joints:
+        gradient = program.gradients[place]
+        for row in (True, False):
+            got = as_matrices(oriented(vectors_first(matrices.derivatives[place]), rows, row), matrices.values, rows)
+            assert got.shape == (gradient.shape if gradient.ndim == 2 else (1, gradient.size) if row else (gradient.size, 1))
+            np.testing.assert_allclose(got.reshape(gradient.shape), gradient, atol=1e-14)
+    derivation = tg.explain(bp_explained.forward(), layout="numerator", lr=0.5)
+    assert r"\left(\underset{2}{\delta_{2}} \, \underset{2 \times 2}{v}^{T}\right) \odot \underset{2}{h}^{T}" in derivation.latex
+    assert r"\begin{pmatrix} 0.148140489 & -0.071062027 \end{pmatrix}" in derivation.latex
+    assert "∂E/∂w = x δ1" in derivation.unicode
+    assert "b1+ = b1 - η · (∂E/∂b1)ᵀ" in derivation.unicode
+    assert r"\eta \cdot \left(\frac{\partial E}{\partial b_{1}}\right)^{T}" in derivation.latex
 
 
 def test_shapes_in_the_chain_are_those_of_the_jacobians() -> None:
@@ -238,6 +270,8 @@ def mathematics() -> Iterator[tuple[str, str]]:
     for graph in (softmax_regression, polynomial_fit, recurrent):
         for style in ("matrices", "operations", "summary"):
             yield f"{graph.__name__} {style}", tg.explain(graph(), style=style).latex  # type: ignore[arg-type]
+        yield f"{graph.__name__} in rows", tg.explain(graph(), layout="numerator", lr=0.1).latex
+    yield "superscript layers, updated", tg.explain(bp_explained.forward(), notation="layers", lr=0.1).latex
 
 
 def test_latex_is_well_formed() -> None:

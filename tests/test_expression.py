@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinygrad_bp import sigmoid
-from tinygrad_bp.expression import Expression, format_number, number, partial, product, symbol, vectors_first, vectors_last
+from tinygrad_bp.expression import Expression, format_number, number, oriented, partial, product, symbol, vectors_first, vectors_last
 from tinygrad_bp.rules import affine as tg_linear
 
 VALUES = {"a": 1.7, "b": 0.6, "c": 2.3}
@@ -254,6 +254,7 @@ def test_arrays_are_simplified_as_a_person_does(e: Expression, text: str) -> Non
         ("E_total", r"E_{\mathrm{total}}"),
         ("net21", r"\mathrm{net}_{21}"),
         ("w5+", "w_{5}^{+}"),
+        ("W^3+", "W^{3+}"),
         ("0.weight", r"\text{0.weight}"),
         ("x_{1}", r"\text{x\_\{1\}}"),
         ("权重", r"\text{权重}"),
@@ -285,6 +286,14 @@ def test_negative_numbers_put_into_a_formula_have_brackets() -> None:
     assert (-a).text(shown) == "-(-1.5)"
     assert (a**2).text(shown) == "(-1.5)**2"
     assert (-(a**2)).latex(shown) == r"-\left(-1.5\right)^{2}"
+
+
+def test_nothing_has_two_exponents_in_latex() -> None:
+    w, v = symbol("W^3", (2, 2)), symbol("v", (2,))
+    assert w.T.latex() == r"\left(W^{3}\right)^{T}"
+    assert (w**2).latex() == r"\left(W^{3}\right)^{2}"
+    assert (oriented(v, (), row=True) ** 2).latex() == r"\left(v^{T}\right)^{2}"
+    assert (a**2).latex(lambda x: r"1 \times 10^{9}" if x.name else str(x.value)) == r"\left(1 \times 10^{9}\right)^{2}"
 
 
 def test_options_are_part_of_a_formula() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -55,6 +55,7 @@ class Chain:
     values: Mapping[str, Any] = field(default_factory=dict)
     only_numbers: bool = False  # the formula itself has been shown before
     shapes: bool = False  # each symbol has its shape beneath it
+    rows: frozenset[str] = frozenset()  # the vectors that are rows, where it matters
     tag: str = ""  # such as BP1
     note: Words = ()
 
@@ -65,8 +66,9 @@ class Chain:
             last = self.formulas[-1]
             small = all(0 < np.size(self.values[name]) <= (SUBSTITUTED if form == "latex" else 1) for name in last.names())
             if small and last.function is not None:
-                members.append((written(last, form, numbers(self.values, digits, form)), ""))
-            members.append((value_text(last.evaluate(self.values), digits, form), ""))
+                members.append((written(last, form, numbers(self.values, digits, form, self.rows)), ""))
+            row = self.left is not None and self.left.name in self.rows
+            members.append((value_text(last.evaluate(self.values), digits, form, row), ""))
         return list({words: (words, beneath) for words, beneath in members}.values())  # what is a number already is not repeated
 
     def _formula(self, formula: Expression, form: Form) -> tuple[str, str]:
@@ -128,12 +130,12 @@ def with_shapes(x: Expression, unicode: bool) -> tuple[str, str]:
     return above, beneath.rstrip()
 
 
-def numbers(values: Mapping[str, Any], digits: int, form: Form) -> Show:
+def numbers(values: Mapping[str, Any], digits: int, form: Form, rows: Collection[str] = ()) -> Show:
     """Writes each name as its value."""
-    return lambda x: value_text(values[x.name] if x.name else x.value, digits, form)
+    return lambda x: value_text(values[x.name] if x.name else x.value, digits, form, x.name in rows)
 
 
-def value_text(value: Any, digits: int, form: Form) -> str:
+def value_text(value: Any, digits: int, form: Form, row: bool = False) -> str:
     """A number with that many digits, a small array with its elements, a large one in words."""
     array = np.asarray(value)
     if array.ndim == 0:
@@ -149,7 +151,7 @@ def value_text(value: Any, digits: int, form: Form) -> str:
         rows = [line for row in rows for line in textwrap.wrap(row, ROW, subsequent_indent="  ")]
         return "\n".join(rows) if array.ndim == 1 else "[" + "\n ".join(rows) + "]"
     body = [[latex_number(cell) for cell in row] for row in cells]
-    lines = [" & ".join(row) for row in body] if array.ndim == 2 else body[0]  # a vector is a column
+    lines = [" & ".join(cells) for cells in body] if array.ndim == 2 or row else body[0]  # a vector is a column, unless it is a row
     return "\\begin{pmatrix} " + r" \\ ".join(lines) + " \\end{pmatrix}"
 
 

@@ -18,7 +18,7 @@ from tinygrad_bp.explain.document import Block, Chain, Heading, Legend, Sentence
 from tinygrad_bp.explain.legible import LONG, twice_read
 from tinygrad_bp.explain.notation import delta_of, renamed
 from tinygrad_bp.explain.structure import REARRANGED, Structure
-from tinygrad_bp.expression import Expression, apply, call, copied, factors, partial, product, symbol, vectors_first, vectors_last
+from tinygrad_bp.expression import Expression, apply, call, copied, factors, oriented, partial, product, symbol, vectors_first, vectors_last
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.program import Line, Program
 from tinygrad_bp.rule import Rule
@@ -202,7 +202,7 @@ class Matrices:
             words += ["BP1 to BP4 are the four equations of back-propagation. "] if self._tag(nets[-1]) else []
         if self.layout == "numerator":
             words.append("Numerator layout: the derivative of y by x has y down and x across, the outermost factor stands first, "
-                         "and a vector is a row before its matrix. ")  # fmt: skip
+                         "and the derivative by a vector is a row, before its matrix. ")  # fmt: skip
         if self.layout == "denominator":
             words.append("Denominator layout: the derivative of y by x has x down and y across, the innermost factor stands first, "
                          "and a vector is a column after its matrix. ")  # fmt: skip
@@ -227,7 +227,10 @@ class Matrices:
     def _back(self, place: int) -> Iterator[Block]:
         label = self.label(place)
         steps = self._chain(place) if self.layout else ()
-        formula = vectors_first(self.derivatives[place]) if self.layout == "numerator" else vectors_last(self.derivatives[place])
+        numerator = self.layout == "numerator"
+        formula = vectors_first(self.derivatives[place]) if numerator else vectors_last(self.derivatives[place])
+        rows = frozenset(self.label(i).name for i in self.joints) if numerator else frozenset()
+        formula = oriented(formula, rows, row=True) if numerator else formula
         name = partial(self.program.names[self.top], self.program.names[place], shape=self.program.lines[place].shape)
         upper = () if label.name == name.name else (name,)
         if len(steps) > 1:
@@ -237,10 +240,11 @@ class Matrices:
             tag = self._tag(place)
         notes = {"".join(map(str, words)): words for words in self.notes.get(place, [])}  # each said once
         note = tuple(part for k, words in enumerate(notes.values()) for part in ((("; ",) if k else ()) + words))
-        yield Chain(label, (*upper, formula), self.values, shapes=True, tag=tag, note=note)
+        yield Chain(label, (*upper, formula), self.values, shapes=True, rows=rows, tag=tag, note=note)
         if self.lr is not None and place in self.wanted:
             new, eta = symbol(f"{self.program.names[place]}+"), symbol("eta")
-            yield Chain(new, (self._symbol(place) - eta * label,), {**self.values, "eta": self.lr})
+            step = oriented(self._symbol(place) - eta * label, rows, row=False)
+            yield Chain(new, (step,), {**self.values, "eta": self.lr}, rows=rows)
 
     def _tag(self, place: int) -> str:
         for layer in self.structure.layers if not self.every else ():

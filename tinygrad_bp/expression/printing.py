@@ -23,6 +23,7 @@ INFIX = {
 }  # fmt: skip
 UNARY = 3  # the precedence of a leading minus
 ATOM = 9
+SCRIPT = 8  # has an exponent, and cannot have another
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η", "theta": "θ", "lambda": "λ", "mu": "μ",
     "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω",
@@ -86,9 +87,9 @@ def latex_name(x: Expression) -> str:
     below = ",".join(filter(None, (digits, *(lower or "").split("_"))))
     return (
         (rf"\hat{{{body}}}" if hat else body)
-        + (rf"^{{{upper}}}" if upper else "")
+        + (rf"^{{{upper}{plus}}}" if upper else "")
         + (rf"_{{{_upright(below)}}}" if below else "")
-        + ("^{+}" if plus else "")
+        + ("^{+}" if plus and not upper else "")
     )
 
 
@@ -168,6 +169,8 @@ class _Text:
         return f"{a[0]}{self.beside}{b[0]}", 2
 
     def write_transpose(self, x: Expression, a: Parts) -> Parts | None:
+        if len(x.operands[0].shape or ()) == 1:  # NumPy's vectors are neither rows nor columns
+            return a
         dotted = x.operands[0].function is None and "." in a[0]  # a parameter's path: (0.weight).T
         return None if x.options else (f"{_paren((a[0], 0) if dotted else a, ATOM)}.T", ATOM)
 
@@ -198,7 +201,7 @@ class _Unicode(_Text):
             return f"{_paren(a, level + 1)}{b[0].translate(SUPERSCRIPT)}", level
         left, right = _least(sign, level, a, b)
         if sign == "@" and _vectors(x):
-            return f"{_paren(a, ATOM)}ᵀ {_paren(b, right)}", level
+            return f"{_paren(self.turned(x.operands[0], a), ATOM)} {_paren(b, right)}", level
         mark = {
             "*": " ⊙ " if all(map(_is_array, x.operands)) else " · ",
             "@": " ",
@@ -211,10 +214,14 @@ class _Unicode(_Text):
         return f"{_paren(a, left)}{mark.get(sign, f' {sign} ')}{_paren(b, right)}", level
 
     def write_transpose(self, x: Expression, a: Parts) -> Parts | None:
-        return None if x.options else (f"{_paren(a, ATOM)}ᵀ", ATOM)
+        return None if x.options else (f"{_paren(_whole(x.operands[0], a), ATOM)}ᵀ", ATOM)
+
+    def turned(self, x: Expression, a: Parts) -> Parts:
+        """The transpose of a vector."""
+        return self.write(x.operands[0]) if x.function is np.transpose else (f"{_paren(_whole(x, a), ATOM)}ᵀ", ATOM)
 
     def write_outer(self, x: Expression, a: Parts, b: Parts) -> Parts:
-        return f"{_paren(a, UNARY)} {_paren(b, ATOM)}ᵀ", 1.5
+        return f"{_paren(a, UNARY)} {_paren(self.turned(x.operands[1], b), ATOM)}", 1.5
 
     def write_sqrt(self, x: Expression, a: Parts) -> Parts:
         return f"√{_paren(a, ATOM)}", UNARY
@@ -225,6 +232,11 @@ class _Unicode(_Text):
 
 class _Latex(_Text):
     """LaTeX's notation."""
+
+    def write(self, x: Expression) -> Parts:
+        words, level = super().write(x)
+        bare = x.function is None and "^" in words and not words.startswith((r"\underset", r"\begin", r"\frac", r"\left"))
+        return words, min(level, SCRIPT) if bare else level
 
     beside = r" \, "
 
@@ -244,7 +256,7 @@ class _Latex(_Text):
         }
         left, right = _least(sign, level, a, b)
         if sign == "@" and _vectors(x):
-            return rf"{_brackets(a, ATOM)}^{{T}} \, {_brackets(b, right)}", level
+            return rf"{_brackets(self.turned(x.operands[0], a), SCRIPT)} \, {_brackets(b, right)}", level
         return f"{_brackets(a, left)} {marks.get(sign, sign)} {_brackets(b, right)}", level
 
     def minus(self, x: Expression, a: Parts) -> Parts:
@@ -257,10 +269,14 @@ class _Latex(_Text):
         return rf"{head}\left({', '.join([*(p[0] for p in parts), *options])}\right)", ATOM
 
     def write_transpose(self, x: Expression, a: Parts) -> Parts | None:
-        return None if x.options else (f"{_brackets(a, ATOM)}^{{T}}", ATOM)
+        return None if x.options else (f"{_brackets(_whole(x.operands[0], a), ATOM)}^{{T}}", SCRIPT)
+
+    def turned(self, x: Expression, a: Parts) -> Parts:
+        """The transpose of a vector."""
+        return self.write(x.operands[0]) if x.function is np.transpose else (f"{_brackets(_whole(x, a), ATOM)}^{{T}}", SCRIPT)
 
     def write_outer(self, x: Expression, a: Parts, b: Parts) -> Parts:
-        return rf"{_brackets(a, UNARY)} \, {_brackets(b, ATOM)}^{{T}}", 1.5
+        return rf"{_brackets(a, UNARY)} \, {_brackets(self.turned(x.operands[1], b), SCRIPT)}", 1.5
 
     def write_sqrt(self, x: Expression, a: Parts) -> Parts:
         return rf"\sqrt{{{a[0]}}}", ATOM
@@ -291,7 +307,7 @@ class _Latex(_Text):
 
     def write_reshape(self, x: Expression, a: Parts) -> Parts | None:
         side = _side(x)
-        return None if side is None else a if side == "column" else (f"{_brackets(a, ATOM)}^{{T}}", ATOM)
+        return None if side is None else a if side == "column" else (f"{_brackets(a, ATOM)}^{{T}}", SCRIPT)
 
     def write_broadcast_to(self, x: Expression, a: Parts) -> Parts | None:
         size = x.options["shape"]
@@ -306,6 +322,11 @@ LATEX_FUNCTIONS = {"exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "a
 
 def _name(x: Expression) -> str:
     return x.function if isinstance(x.function, str) else x.function.__name__
+
+
+def _whole(x: Expression, a: Parts) -> Parts:
+    """What an exponent belongs to: of the name of a derivative, which is a fraction, all of it."""
+    return (a[0], 0) if x.function is None and x.operands else a
 
 
 def _side(x: Expression) -> str | None:

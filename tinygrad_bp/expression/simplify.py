@@ -6,7 +6,7 @@ Shapes are kept: what is written has the shape of what was asked for, as far as 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import reduce, wraps
 from typing import Any
 
@@ -397,6 +397,19 @@ def vectors_last(x: Expression) -> Expression:
 def vectors_first(x: Expression) -> Expression:
     """The same with the vector before the matrix, as where vectors are rows: W @ x is x @ W.T."""
     return _turned(x, lambda a, b: (b, transpose(a)) if len(shape(b) or ()) == 1 and len(shape(a) or ()) == 2 else None)
+
+
+def oriented(x: Expression, rows: Collection[str], row: bool) -> Expression:
+    """The same as a row, or as a column, where the vectors named in ``rows`` are rows and all others columns: (d @ W.T) * h.T."""
+    size = shape(x) or ()
+    if x.function is None:
+        return x if len(size) != 1 or (x.name in rows) == row else call(np.transpose, (x,))
+    if x.function is np.outer or (x.function is np.matmul and not size):  # a column and a row, a row and a column
+        return call(x.function, tuple(oriented(part, rows, False) for part in x.operands), x.options)
+    before = x.function is np.matmul and len(shape(x.operands[0]) or ()) == 1
+    same = row if isinstance(x.function, np.ufunc) and x.function is not np.matmul else before
+    result = call(x.function, tuple(oriented(part, rows, same) for part in x.operands), x.options)
+    return result if len(size) != 1 or same == row else call(np.transpose, (result,))
 
 
 def _turned(x: Expression, turn: Callable[[Expression, Expression], tuple[Expression, Expression] | None]) -> Expression:
