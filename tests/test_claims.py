@@ -335,3 +335,17 @@ def test_claims_in_single_precision(loss, dtype):
     for claim in (gradient, lambda: gradient, Tensor(gradient)):
         assert tg.check(loss, {"W1": claim}).ok
     assert not tg.check(loss, {"W1": gradient * dtype(1.05)}).ok
+
+
+def test_a_backward_pass_may_ask_for_classes_which_are_in_no_graph():
+    """A cross-entropy takes the class of each sample, and records what it chose; the loss has a name."""
+    rng = np.random.default_rng(0)
+    X, classes, model = rng.normal(size=(6, 4)), rng.integers(0, 3, 6), nn.Sequential(nn.Linear(4, 3, bias=False))
+
+    def backward(x, target):
+        e = np.exp(x @ model[0].weight.numpy().T)
+        return {"0.weight": (e / e.sum(axis=1, keepdims=True) - np.eye(3)[target]).T @ x}
+
+    report = tg.check(model, nn.CrossEntropyLoss(), x=X, target=classes, backward=backward)
+    assert report.diagnosis.mistake == "factor n"
+    assert str(report.diagnosis).endswith("in\ndloss/d0.weight.")

@@ -104,7 +104,7 @@ def check(
             raise TypeError("the claims are given twice. Write check(output, claims) or check(model, loss, claims=...)")
         claims = claims_or_loss
     program = _program(output, loss, inputs, x, target)
-    checker = Checker(program, Scope(program, aliases, lr))
+    checker = Checker(program, Scope(program, aliases, lr), {name: v for name, v in (("x", x), ("target", target)) if v is not None})
     rows = [*checker.rows({} if claims is None else claims)]
     rows += checker.rows({f"{name}+": value for name, value in (updated or {}).items()})
     if backward is not None:
@@ -123,6 +123,7 @@ def _program(output: Any, loss: Any, inputs: Any, x: Any, target: Any) -> Progra
             raise TypeError("to check a model, write check(model, loss, x=..., target=..., claims=...)")
         prediction = output(_tensor(x, "x"))
         output = loss(prediction) if target is None else loss(prediction, _tensor(target, "target"))
+        output = output if output.name is not None else output.named("loss")
     elif not isinstance(output, Tensor | Program) and callable(output):
         output = _called(output, inputs)
     program = output if isinstance(output, Program) else Program.of(output)
@@ -172,8 +173,8 @@ class _Target:
 class Checker:
     """Turns claims into rows of the report."""
 
-    def __init__(self, program: Program | None, scope: Scope) -> None:
-        self.program, self.scope = program, scope
+    def __init__(self, program: Program | None, scope: Scope, given: Mapping[str, Any] | None = None) -> None:
+        self.program, self.scope, self.data = program, scope, given or {}  # data that need not be in the graph: classes are not
         self.witnesses: dict[Location, Witness | None] = {}  # which take their time
 
     def rows(self, claims: Any) -> Iterator[Row]:
@@ -409,6 +410,8 @@ class Checker:
     def argument(self, name: str) -> Array:
         if self.program is not None and (name in self.program.places or name in self.program.elements):
             return np.asarray(self.program.value(name))
+        if name in self.data:
+            return np.asarray(self.data[name].numpy() if isinstance(self.data[name], Tensor) else self.data[name])
         base, _, sub = name.partition("_")
         return self.scope.value(f"{base}_{key(sub)}" if sub else base)
 
