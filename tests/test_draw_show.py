@@ -63,3 +63,12 @@ def test_ids_are_this_pictures_own(picture: Any) -> None:
     assert len(set(ids[0])) == len(ids[0])
     assert not set(ids[0]) & set(ids[1])
     assert set(re.findall(r'\bid="([^"]*)"', picture(loss).svg(prefix="p-"))) == {f"p-{name.partition('-')[2]}" for name in ids[0]}
+
+
+@pytest.mark.parametrize("picture", [*PICTURES, draw.circuit, draw.backward, lambda *a, **k: draw.backward(a[0], "w1", **k)])
+def test_every_number_can_be_hidden(picture: Any) -> None:
+    full, bare = (
+        re.findall(r"<text[^>]*>([^<]*)</text>", picture(worked_example(), show=show).svg()) for show in (None, lambda n: "hidden")
+    )
+    assert any(re.search(r"\d\.\d", text) for text in full)
+    assert not [text for text in bare if re.search(r"\d\.\d", text)]

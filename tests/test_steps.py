@@ -331,3 +331,11 @@ def test_what_all_frames_share_is_there_once(worked: draw.Steps) -> None:
 def test_a_title_is_text() -> None:
     text = page("</title><script>{{hash}}</script>", ["<svg/>"], ["<li>1</li>"])
     assert "<title>&lt;/title&gt;&lt;script&gt;{{hash}}&lt;/script&gt;</title>" in text
+
+
+def test_a_step_over_many_layers_tells_of_a_few() -> None:
+    model = nn.MLP([3] * 51, rng=0)
+    steps = draw.steps(nn.MSELoss()(model(np.ones(3)), np.zeros(3)))
+    assert max(len(step.formulas) for step in steps) < 10
+    assert "94 more that are not drawn follow in the same way. loss is computed from" in steps[1].words
+    assert [str(steps[1].formulas[k]).split(" ")[0] for k in (0, -1)] == ["net_h1", "loss"]

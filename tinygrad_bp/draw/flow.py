@@ -172,7 +172,8 @@ class _Flow(Picture):
             words = f"d{net.loss_name}/d{out}" if k + 1 == self.depth else "sum"
             arrives = self.value(self.grad(layer.out, out_index), words, Number(layer.out, out_index, True))
             if (derivative := self.slope(k, out_index)) is not None:
-                slope = Run(f"d{out}/d{net.titles[k][j][1]} {format_number(derivative, net.digits)}")
+                text = f"d{out}/d{net.titles[k][j][1]} {format_number(derivative, net.digits)}"
+                slope = Run(text, number=Number(layer.out, out_index))  # known as soon as the output is
         delta = self.value(self.grad(layer.net, index), "delta", Number(layer.net, index, True), strong=True)
         return label(bold(title), arrives, slope, delta)
 
@@ -192,15 +193,17 @@ class _Flow(Picture):
             return self.own_bias(k, j)
         index = layer.weight_index(net.width(k) if i is None else i, j)
         name, weight = net.weight_name(layer, index), net.number(layer.weight, index) or 0.0
+        arrives = Number(layer.net, net.at(layer.net, j), True)
         delta, words = self.grad(layer.net, net.at(layer.net, j)), self.delta_name(k, j)
         carried = gradient = None
         if i is not None and self.carries(k, i, j):
-            carried = self.value(delta * weight, "back" if self.is_brief else f"{words} * {name} =")
+            carried = self.value(delta * weight, "back" if self.is_brief else f"{words} * {name} =", arrives)
         if self.is_goal(k, index):
             source = "1" if i is None else self.names(k)[i]
             x = 1.0 if i is None else net.number(layer.x, net.at(layer.x, i)) or 0.0
-            gradient = self.value(delta * x, "grad" if self.is_brief else f"{words} * {source} =", strong=True)
-        return label(bold(f"{name} = {format_number(weight, net.digits)}"), carried, gradient)
+            product = "grad" if self.is_brief else f"{words} * {source} ="
+            gradient = self.value(delta * x, product, Number(layer.weight, index, True), strong=True)
+        return label(emphatic(net.run(f"{name} =", layer.weight, index)), carried, gradient)
 
     def own_bias(self, k: int, j: int) -> Label:
         net, place = self.net, self.net.layers[k].bias
@@ -210,16 +213,17 @@ class _Flow(Picture):
         if not (self.route.everything or (self.route.bias and self.route.layer == k and self.route.passes(k, j))):
             return label(value)
         delta = self.grad(self.net.layers[k].net, net.at(self.net.layers[k].net, j))
-        return label(emphatic(value), self.value(delta, f"{self.delta_name(k, j)} =", strong=True))
+        return label(emphatic(value), self.value(delta, f"{self.delta_name(k, j)} =", Number(place, index, True), strong=True))
 
     def shared_bias(self, k: int) -> Label:
         net, layer = self.net, self.net.layers[k]
         assert layer.bias is not None
-        value = net.run(f"{net.program.lines[layer.bias].name or 'bias'} =", layer.bias, ())
+        index = (0,) * len(net.program.lines[layer.bias].shape)
+        value = net.run(f"{net.program.lines[layer.bias].name or 'bias'} =", layer.bias, index)
         if not self.ends_in_bias(k):
             return label(value)
         deltas = [self.grad(layer.net, net.at(layer.net, j)) for j in range(net.width(k + 1))]
-        return label(emphatic(value), self.value(math.fsum(deltas), "sum of deltas", strong=True))
+        return label(emphatic(value), self.value(math.fsum(deltas), "sum of deltas", Number(layer.bias, index, True), strong=True))
 
     def edges(self, k: int, before: Units, units: Units) -> list[tuple[int | None, int]]:
         """All edges, or where these are too many those on the paths."""

@@ -21,6 +21,7 @@ from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
 
 SINGLE = 80  # steps for single numbers; with more, a step is a whole array
+TOLD = 8  # lines on the way to a number that one step tells of
 LARGEST = 1_000  # tensors of a graph that is told at all
 State = Literal["shown", "hidden", "new"]
 
@@ -188,7 +189,7 @@ class _Telling:
         for (gradient, place), numbers in self.groups.items():
             if not gradient:
                 places = _untold(place, say.reads, told)
-                words, formulas = " ".join(map(say.forward_words, places)), [f for i in places for f in say.forward(i)]
+                words, formulas = _words(say.forward_words, places), [f for i in _few(places) for f in say.forward(i)]
                 yield _Moment("Forward: ", words, symbol(say.name(place)), formulas, numbers)
 
     def backward(self) -> Iterator[_Moment]:
@@ -204,8 +205,21 @@ class _Telling:
             if gradient:
                 places = _untold(place, lambda i: say.users.get(i, []), told)
                 places = [i for i in reversed(places) if i == place or not say.is_one(i)]
-                words, formulas = " ".join(map(say.backward_words, places)), [f for i in places for f in say.backward(i)]
+                words, formulas = _words(say.backward_words, places), [f for i in _few(places) for f in say.backward(i)]
                 yield _Moment("Backward: ", words, say.gradient(place), formulas, numbers)
+
+
+def _few(places: Sequence[int]) -> Sequence[int]:
+    """Of many lines that are not drawn the first and the last, so that a step stays one that is read."""
+    return places if len(places) <= TOLD else [*places[: TOLD - 2], places[-1]]
+
+
+def _words(say: Callable[[int], str], places: Sequence[int]) -> str:
+    """A sentence for each line, or for the few that are told how many lie between."""
+    sentences = [say(i) for i in _few(places)]
+    if len(places) > TOLD:
+        sentences.insert(-1, f"{len(places) - TOLD + 1} more that are not drawn follow in the same way.")
+    return " ".join(sentences)
 
 
 def _untold(place: int, neighbours: Callable[[int], Sequence[int]], told: set[int]) -> list[int]:

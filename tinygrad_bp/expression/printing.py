@@ -171,7 +171,7 @@ class _Text:
     def write_transpose(self, x: Expression, a: Parts) -> Parts | None:
         if len(x.operands[0].shape or ()) == 1:  # NumPy's vectors are neither rows nor columns
             return a
-        dotted = x.operands[0].function is None and "." in a[0]  # a parameter's path: (0.weight).T
+        dotted = x.operands[0].function is None and any(c in a[0] for c in "./")  # a path, a derivative: (0.weight).T, (dE/dz).T
         return None if x.options else (f"{_paren((a[0], 0) if dotted else a, ATOM)}.T", ATOM)
 
     def write_join(self, x: Expression, *parts: Parts) -> Parts:
