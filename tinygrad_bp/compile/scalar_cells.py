@@ -318,6 +318,13 @@ def where(condition: Expression, a: Expression, b: Expression) -> Expression:
     return a if a is b else Expression("if", (condition, a, b))
 
 
+def _divide(a: Expression, b: Expression) -> Expression:
+    """A quotient that is divided again stays so: p / (q * q) is not a number where q * q is too large or too small for one."""
+    if a.function is np.negative:
+        return -_divide(a.operands[0], b)
+    return Expression(np.divide, (a, b)) if a.function is np.divide else expression.divide(a, b)
+
+
 def _equal(a: Expression, b: Expression) -> Expression:
     return expression.apply(np.equal, a, b)
 
@@ -372,7 +379,8 @@ def _logaddexp2(a: Expression, b: Expression) -> Expression:
 
 
 SPELLED: dict[Any, Callable[..., Expression]] = {
-    **{f: expression.SIMPLIFIED[f] for f in (np.add, np.subtract, np.multiply, np.divide, np.negative, np.square, np.positive)},
+    **{f: expression.SIMPLIFIED[f] for f in (np.add, np.subtract, np.multiply, np.negative, np.square, np.positive)},
+    np.divide: _divide,
     **{f: functools.partial(expression.apply, f) for f in (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)},
     **{f: call(f.__name__) for f in (
         np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p, np.sqrt, np.cbrt, np.sin, np.cos, np.tan, np.sinh, np.cosh, np.tanh,
@@ -381,7 +389,7 @@ SPELLED: dict[Any, Callable[..., Expression]] = {
     np.arcsin: call("asin"), np.arccos: call("acos"), np.arctan: call("atan"), np.arctan2: call("atan2"),
     np.arcsinh: call("asinh"), np.arccosh: call("acosh"), np.arctanh: call("atanh"),
     np.rad2deg: call("degrees"), np.deg2rad: call("radians"), np.absolute: call("abs"), np.fabs: call("abs"), np.rint: call("round"),
-    np.reciprocal: lambda x: expression.divide(number(1), x),
+    np.reciprocal: lambda x: _divide(number(1), x),
     np.power: _power, np.float_power: _power, np.sign: _sign,
     np.remainder: lambda a, b: Expression("%", (a, b)), np.floor_divide: lambda a, b: Expression("//", (a, b)),
     np.where: where, np.maximum: _maximum, np.minimum: functools.partial(_maximum, bound=np.less_equal),
