@@ -185,6 +185,15 @@ def test_digits() -> None:
             tg.explain(step_by_step.forward(), "w5", digits=digits)
 
 
+def test_an_element_by_its_index_as_the_answers_of_why_write_it() -> None:
+    loss = step_by_step.forward()
+    assert tg.explain(loss, "W1[1, 0]").text == tg.explain(loss, "w3").text
+    assert tg.explain(loss, "net_o[1]").text == tg.explain(loss, "net_o2").text
+    for outside in ("W1[2, 0]", "W1[0]", "b1[0]", "[0]"):
+        with pytest.raises(NameLookupError, match="no tensor named"):
+            tg.explain(loss, outside)
+
+
 def test_errors_name_what_is_there() -> None:
     loss = step_by_step.forward()
     with pytest.raises(NameLookupError, match=r"no tensor named 'w9'. Its names are: W1 \(w1, w2"):

@@ -10,6 +10,7 @@ y = t1 + 1 = 10
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -376,7 +377,11 @@ def _with_elements(shown: str, name: str | None) -> str:
 
 
 def _element(line: Line, of: str) -> Iterator[tuple[int, ...]]:
-    """The places of the elements with this name; names of a million elements are not made where they cannot be it."""
+    """The places of the elements with this name, or ``W[1, 0]``; a million names are not made where they cannot be it."""
+    if line.name is not None and (found := re.fullmatch(re.escape(line.name) + r"\[(\d+(?:, ?\d+)*)\]", of)):
+        index = tuple(map(int, found[1].split(",")))
+        yield from [index] if len(index) == len(line.shape) and all(i < n for i, n in zip(index, line.shape, strict=True)) else []
+        return
     if line.name is not None and line.shape and (of.startswith(line.name) or isinstance(line.name, Name)):
         names = element_names(line.name, line.shape)
         yield from (index for name, index in zip(names, np.ndindex(line.shape), strict=True) if name == of)
