@@ -178,6 +178,16 @@ def test_too_many_deltas_are_written_as_arrays() -> None:
     assert "delta_h2_45" in tg.explain(loss, "0.weight11", style="weights").text
 
 
+def test_data_without_a_name_is_shown_first() -> None:
+    model = nn.MLP([2, 2], rng=0)
+    loss = nn.HalfSquaredError()(model(np.array([0.05, 0.1])), Tensor([0.01, 0.99], name="target"))
+    assert str(tg.explain(loss, "0.weight11")).splitlines()[2] == "  c1 = [0.05 0.1]"
+    assert "c1 =" not in str(tg.explain(loss, "0.bias1"))  # which does not speak of it
+    c = Tensor(0.3, requires_grad=True, name="c")
+    fit = np.sum(c * Tensor([1.0, 2.0], name="x") ** 2).named("L")
+    assert str(tg.explain(fit, "c")).splitlines()[2:4] == ["  k1 = [1 4]", "  dL/dc = k1_2 + k1_1"]
+
+
 def test_digits() -> None:
     assert "= 0.0822" in str(tg.explain(step_by_step.forward(), "w5", digits=3))
     for digits in (0, -3):

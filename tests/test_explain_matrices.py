@@ -211,7 +211,7 @@ def recurrent() -> Tensor:
     ("graph", "said"),
     [
         (softmax_regression, ["= 0.25 * (softmax(z1, axis=1) - c1)", "(BP3) dL/dW = x.T @ delta1"]),
-        (polynomial_fit, ["dL/dc1 = 0.5 * sum(x * (c0 + c1 * x + c2 * t3 - y))", "(summed over axis 0, where c1 was broadcast)"]),
+        (polynomial_fit, ["dL/dc1 = 0.5 * sum(x * (c0 + c1 * x + c2 * k1 - y))", "(summed over axis 0, where c1 was broadcast)"]),
         (recurrent, ["= (1 - h2**2) * (U.T @ delta_h3)", "dL/dU = outer(delta_h3, h2) + outer(delta_h2, h1) + outer(delta_h1, h0)"]),
     ],
 )

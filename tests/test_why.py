@@ -58,7 +58,7 @@ CASES: dict[str, tuple[Callable[[Tensor], Tensor], object, str]] = {
     "cancels in a sum": (
         lambda w: np.sum((Tensor([1.0, 2.0]) + w) * Tensor([1.0, -1.0])),
         3.0,
-        "is zero: what comes back from the 2 elements of t2 that depend on it cancels: 1 + (-1).",
+        "is zero: what comes back from the 2 elements of t1 that depend on it cancels: 1 + (-1).",
     ),
     "cancels in a product": (
         lambda w: np.sum((Tensor([[1.0], [1.0]]) @ w) * Tensor([[0.5], [-0.5]])),

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_bp.errors import FileFormatError, GraphError, NameLookupError, ShapeError
-from tinygrad_bp.explain.document import Block, Document, Sentence
+from tinygrad_bp.explain.document import Block, Chain, Document, Sentence
 from tinygrad_bp.explain.legible import legible, settled
 from tinygrad_bp.explain.matrices import Layout, Matrices
 from tinygrad_bp.explain.notation import Notation, in_notation, renamed
 from tinygrad_bp.explain.structure import Structure
 from tinygrad_bp.explain.summary import summary
 from tinygrad_bp.explain.weights import Weight
-from tinygrad_bp.expression import format_number, partial
+from tinygrad_bp.expression import format_number, partial, symbol
 from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
 
@@ -226,4 +226,16 @@ class _Request:
             weight = Weight(scalars, where[place, k], nets, order, self.lr, self.max_paths, self.forward)
             if limit and len(weight.groups) > limit:
                 raise ShapeError(f'number by number it takes {len(weight.groups)} deltas, which style="weights" writes out')
-            yield from weight.blocks()
+            heading, *rest = weight.blocks()
+            yield heading
+            yield from self.data(program, where, scalars, rest)
+            yield from rest
+
+    def data(self, program: Program, where: Mapping[Any, int], scalars: Program, blocks: list[Block]) -> Iterator[Block]:
+        """The arrays that got their names here, and whose numbers the formulas speak of."""
+        spoken = {name for block in blocks if isinstance(block, Chain) for formula in block.formulas for name in formula.names()}
+        unnamed = [line for line in self.program.lines if line.rule is None and line.name is None and line.shape]
+        for line in unnamed:
+            if any((at := (line.index, k)) in where and scalars.names[where[at]] in spoken for k in np.ndindex(line.shape)):
+                name = symbol(program.names[line.index])
+                yield Chain(name, (name,), {name.name: line.value}, only_numbers=True)

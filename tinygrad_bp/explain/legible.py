@@ -20,7 +20,7 @@ def legible(program: Program, every: bool = False) -> Program:
     """The Program with a name for each line that a reader has to be able to point at; ``every``: for all of them.
 
     Names that are there stay. The rest are those under which the Program prints the line (t1, t2, ...), ``L`` for an
-    output without a name, ``z1, a1, z2, ...`` for the layers of a network, and ``c1, c2, ...`` for arrays in the source.
+    output without a name, ``z1, a1, z2, ...`` for the layers of a network, and ``c1, c2, ...`` for arrays of data.
     """
     structure = Structure(program)
     taken = {str(line.name) for line in program.lines if line.name is not None}
@@ -41,7 +41,7 @@ def legible(program: Program, every: bool = False) -> Program:
         out = program.lines[structure.activated(net)].name
         if out is not None:
             name(net, f"net_{out.removeprefix('out_')}")
-    arrays = [line.index for line in program.lines if line.constant and line.shape]
+    arrays = [line.index for line in program.lines if line.rule is None and line.name is None and not line.tracked and line.shape]
     known = [n for line in program.lines if line.name is not None for n in (line.name, *getattr(line.name, "elements", ()))]
     letter = next((c for c in "ck" if not any(n.startswith(c) for n in known)), "const")  # c1 may be an element of c
     for k, place in enumerate(arrays, 1):
