@@ -190,6 +190,15 @@ def test_a_gradient_of_two_tensors_has_both_names() -> None:
     assert {"dy/dnet_h = dy/d0.bias", "dy/dout_h", "dy/d0.weight"} < set(both.names)
 
 
+def test_a_nameless_loss_of_a_network_is_called_loss() -> None:
+    model = nn.MLP([2, 3, 1], rng=0)
+    y = model(np.ones(2))
+    shown = words(draw.graph(nn.MSELoss()(y, np.zeros(1)), backward=True))
+    assert "dloss/dnet_o" in shown
+    assert "loss" not in words(draw.graph(np.square(Tensor(2.0, requires_grad=True, name="x"))))
+    assert "loss" not in words(draw.graph(y))
+
+
 def test_the_backward_pass_is_drawn_whole() -> None:
     with pytest.raises(ValueError, match="leave out depth="):
         draw.graph(worked_example(), backward=True, depth=1)

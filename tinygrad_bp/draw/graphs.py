@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tinygrad_bp.draw.drawing import Canvas, Drawing
 from tinygrad_bp.draw.labels import BLUE, GREY, Label, Number, Run, Show, bold, caption, coloured, lines, short, stack
+from tinygrad_bp.draw.layers import find_layers
 from tinygrad_bp.draw.modules import Group, Modules, Path
 from tinygrad_bp.draw.nodes import KINDS, MODULE, OPERATION, formula, kind_of, legend, operation_label, role, tensor_label
 from tinygrad_bp.draw.sweeps import both_sweeps
@@ -65,7 +67,7 @@ def graph(
         raise ValueError(f"depth counts the modules around an operation, from 1; got {depth}")
     if backward and (depth is not None or wrt is not None):
         raise ValueError("backward=True draws every operation of both passes; leave out depth= and wrt=, or backward=True")
-    program = output if isinstance(output, Program) else Program.of(output, *more_outputs)
+    program = _with_loss(output if isinstance(output, Program) else Program.of(output, *more_outputs))
     known = {p.serial for p in model.parameters()} if model is not None else set()
     if known and not known & program.serials.keys():
         raise GraphError("none of the model's parameters is in the graph: give the model that computed the output")
@@ -78,6 +80,20 @@ def graph(
         found = {place: g for place, g in found.items() if program.lines[place].tracked}
         picture = _Graph(program, len(program), digits, found, modules, show, groups, wrt)
     return picture.draw() if picture.size <= LIMIT else _summarised(program)
+
+
+def _with_loss(program: Program) -> Program:
+    """The Program whose output, if it is a single number that comes after a network's layers, has the name loss."""
+    output = program.output
+    if output.name is not None or output.rule is None or output.shape or any(line.name == "loss" for line in program):
+        return program
+    try:
+        layers = find_layers(program)
+    except GraphError:
+        return program
+    if output.index == layers[-1].out:
+        return program
+    return replace(program, lines=tuple(replace(line, name="loss") if line is output else line for line in program))
 
 
 class _Graph:
