@@ -269,8 +269,8 @@ MARK = "<!-- wrong: A47 the sign -->"
         (MARK + "$z_1$", ["said to be wrong, but agrees"], False),
         (MARK + "$\\frac{\\partial E}{\\partial V} = (y - t) h$", ["wrong, as said"], True),  # its shape
         (MARK + "$1 = 2$ $2 = 3$", ["wrong, as said", "differs"], False),
-        (MARK + "<!-- not checked: a joke -->$1 = 2$", ["left out"], True),
-        ("<!-- not checked: a joke -->" + MARK + "$1 = 2$", ["left out"], True),
+        (MARK + "<!-- not checked: a joke -->$1 = 2$", ["left out"], False),
+        ("<!-- not checked: a joke -->" + MARK + "$1 = 2$", ["left out"], False),
         (MARK + "$$\\begin{aligned} 1 &= 1 \\\\ 2 &= 3 \\end{aligned}$$", ["agrees", "wrong, as said"], True),
         (MARK + "\n# Next\n$1 = 2$", ["not read", "differs"], False),  # the formula that it speaks of is gone
         (MARK, ["not read"], False),
@@ -519,3 +519,10 @@ $\frac{\partial E}{\partial h} = -W_2^T ((y - t) \odot y \odot (1 - y))$
     assert [d.mistake for d in note.diagnoses.values()] == [None, "sigma' missing", "sign flipped"]
     assert "Sigma' is missing at the hidden layer of z1" in str(report)
     assert "The sign is flipped in dE/dh" in str(report)
+
+
+@pytest.mark.parametrize("text", ["", "# Words alone\n", "The name $w_5$ alone claims nothing.\n"])
+def test_a_note_that_claims_nothing_does_not_pass(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.md").write_text(text, encoding="utf-8")
+    assert main(["check", str(tmp_path / "empty.md")]) == 1
+    assert "there is nothing to check" in capsys.readouterr().out

@@ -123,6 +123,11 @@ class Note:
         """How many formulas agree, differ, ..."""
         return Counter(e.verdict for e in self.entries if e.verdict != "network")
 
+    @property
+    def claims(self) -> int:
+        """How many formulas say something that can be right or wrong, read or not."""
+        return sum(self.formulas[verdict] for verdict in ("agrees", "differs", AS_SAID, NOT_AS_SAID, "not read"))
+
     @cached_property
     def diagnoses(self) -> dict[int, Diagnosis]:
         """Place in ``entries`` -> the diagnosis that belongs beneath it: a network's claims together, else section by section,
@@ -190,8 +195,8 @@ class NotesReport:
 
     @property
     def ok(self) -> bool:
-        """Whether everything was read and agrees, or is wrong where the note says so."""
-        return all(e.verdict in GOOD or e.verdict == "network" for note in self.notes for e in note.entries)
+        """Whether everything was read and agrees, or is wrong where the note says so. A note without a claim is not."""
+        return all(note.claims for note in self.notes) and all(e.verdict in GOOD or e.verdict == "network" for e in self)
 
     def __bool__(self) -> bool:
         return self.ok
@@ -259,8 +264,11 @@ def totals(note: Note) -> str:
              "not read": "not read", "no claim": "without a claim", "left out": "left out"}  # fmt: skip
     parts = [f"{count[verdict]} {words[verdict]}" for verdict in words if count[verdict] or verdict in ("agrees", "differs", "not read")]
     links = [f for e in note.entries for f in e.found if f.row is not None]
-    claims = sum(count[verdict] for verdict in ("agrees", "differs", AS_SAID, NOT_AS_SAID, "not read"))
-    share = f"; {100 * (claims - count['not read']) // claims} % of those with a claim were checked" if claims else ""
+    share = (
+        f"; {100 * (note.claims - count['not read']) // note.claims} % of those with a claim were checked"
+        if note.claims
+        else "; there is nothing to check"
+    )
     hold = sum(f.row is not None and f.row.ok for f in links)
     return f"{sum(count.values())} formulas: {', '.join(parts)}{share}. {hold} of {len(links)} equalities hold."
 
