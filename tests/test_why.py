@@ -66,6 +66,11 @@ CASES: dict[str, tuple[Callable[[Tensor], Tensor], object, str]] = {
         "cancels: 0.5 + (-0.5).",
     ),
     "softmax": (lambda w: -np.log(tg.softmax(w)[0]), [900.0, 0.0], "is zero: softmax at w[0] = 900 is saturated."),
+    "cross-entropy": (
+        lambda w: nn.CrossEntropyLoss()(w, [0]),
+        [[900.0, 0.0]],
+        "is zero: cross_entropy at w[0, 0] = 900 has reached its target, where softmax(x) - target vanishes.",
+    ),
     "vanishing": (
         lambda w: _many(w, 40),
         1.0,

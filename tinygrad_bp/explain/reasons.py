@@ -31,6 +31,7 @@ STATES = {  # what people say of an operation whose derivative is zero or nearly
     **dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu", "softplus"), "is off"),
     **dict.fromkeys(("maximum", "minimum", "fmax", "fmin"), "takes the other operand"),
     **dict.fromkeys(("max", "min"), "takes another element"),
+    "cross_entropy": "has reached its target, where softmax(x) - target vanishes",
     "where": "takes the other branch",
     "clamp": "has reached its bound",
 }
