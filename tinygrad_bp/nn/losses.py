@@ -108,8 +108,10 @@ class QuadraticCost(HalfSquaredError):  # noqa: N818  (the base is no exception)
 
     def forward(self, output: Any, target: Any) -> Tensor:
         total = super().forward(output, target)
+        if np.ndim(output) <= 1:  # one sample
+            return total
         total.name = None
-        cost: Tensor = total / (len(output) if np.ndim(output) > 1 else 1)
+        cost: Tensor = total / len(output)
         cost.name = self.name
         return cost
 
