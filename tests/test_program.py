@@ -188,3 +188,10 @@ def test_scalars_of_every_structural_operation() -> None:
         expected = grad(loss)(w)
         for name, g in zip(element_names("w", (2, 3)), expected.flat, strict=True):
             assert single.gradients[single.place(str(name))] == pytest.approx(g, rel=1e-12)
+
+
+def test_an_empty_name_is_no_name() -> None:
+    x = Tensor([1.0, 2.0], requires_grad=True, name="")
+    program = Program.of(np.sum(x * x).named(""))
+    assert "" not in program.names
+    assert str(tg.explain(np.sum(x * x), x))

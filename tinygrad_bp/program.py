@@ -330,7 +330,7 @@ class _Reader:
 
     def add(self, name: str | None, value: Array, rule: Rule | None = None, operands: tuple[int, ...] = (), params: Params = None,
             tracked: bool = False, constant: bool = False) -> int:  # fmt: skip
-        self.lines.append(Line(len(self.lines), name, np.asarray(value), rule, operands, params, tracked, constant))
+        self.lines.append(Line(len(self.lines), name or None, np.asarray(value), rule, operands, params, tracked, constant))
         return len(self.lines) - 1
 
 
