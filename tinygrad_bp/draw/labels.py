@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ class Label:
         written = [["".join(run.markup(show) for run in cell) for cell in row] for row in self.rows]
         if across <= 1 and not self.attributes:
             return f"<{'<BR/>'.join(cell for row in written for cell in row)}>" if written else ""
-        widths = [[sum(run.width(self.size) for run in cell) for cell in row] for row in self.rows]
+        widths = [[math.fsum(run.width(self.size) for run in cell) for cell in row] for row in self.rows]
         rows = []
         for row, wide in zip(written, widths, strict=True):
             span = "" if len(row) == across else f' COLSPAN="{across}"'
@@ -140,7 +141,7 @@ def measure(text: str) -> float:
     >>> round(measure("w5 = 0.4"), 2), measure("\u8f93\u5165")
     (4.77, 2.0)
     """
-    return sum(map(_letter, text))
+    return math.fsum(map(_letter, text))  # exact, as Python's own sum has been only since 3.12: the same picture everywhere
 
 
 def _letter(c: str) -> float:
