@@ -183,10 +183,11 @@ def test_a_backward_pass_written_by_hand():
 
     report = tg.check(model, nn.HalfSquaredError(), **data, backward=forgetful)
     assert dict(zip([row.name for row in report], verdicts(report), strict=True)) == {
-        "2.weight": "shape", "2.bias": "differs", "0.weight": "agrees", "0.bias": "missing",
+        "W2": "shape", "b2": "differs", "W1": "agrees", "b1": "missing",
     }  # fmt: skip
     assert not report.ok
     assert "missing" in str(report)
+    assert str(report).endswith("The parameters: W1 = 0.weight, b1 = 0.bias, W2 = 2.weight, b2 = 2.bias.")
     assert tg.check(model, nn.HalfSquaredError(), **data, claims={"2.weight": r"\delta_o^T out_h", "0.bias": "np.sum(delta_h, axis=0)"}).ok
     with pytest.raises(NameLookupError, match="parameters are names of the graph"):
         tg.check(model, nn.HalfSquaredError(), **data, backward=lambda nothing: {})
@@ -348,4 +349,4 @@ def test_a_backward_pass_may_ask_for_classes_which_are_in_no_graph():
 
     report = tg.check(model, nn.CrossEntropyLoss(), x=X, target=classes, backward=backward)
     assert report.diagnosis.mistake == "factor n"
-    assert str(report.diagnosis).endswith("in\ndloss/d0.weight.")
+    assert str(report.diagnosis).endswith("in\ndloss/dW1.")

@@ -94,7 +94,7 @@ def test_depth_two_opens_the_outer_modules() -> None:
     model = Net()
     loss = np.sum(model(Tensor([1.0, 2.0])))
     shown = words(draw.graph(loss, model=model, depth=2))
-    assert "blocks.0.inner: Linear linear, tanh weight (2, 2), bias (2,)" in shown
+    assert "blocks.0.inner: Linear linear, tanh W1 (2, 2), b1 (2,)" in shown
     assert "blocks.0: Block" in shown
     assert len(edges(draw.graph(loss, depth=1))) < len(edges(draw.graph(loss, depth=2))) < len(edges(draw.graph(loss)))
 
@@ -103,7 +103,7 @@ def test_fifty_layers_are_readable() -> None:
     model = nn.Sequential(*[m for k in range(50) for m in (nn.Linear(4, 4, rng=k), nn.Tanh())])
     drawing = draw.graph(np.sum(np.square(model(np.ones(4)))), depth=1)
     shown = words(drawing)
-    assert all(f"{2 * k} linear, tanh weight (4, 4), bias (4,)" in shown for k in range(50))
+    assert all(f"{2 * k} linear, tanh W{k + 1} (4, 4), b{k + 1} (4,)" in shown for k in range(50))
     assert len(edges(drawing)) < 60
     assert re.findall(r'<svg[^>]* width="(\d+)pt"', drawing.svg())[0] < "400"
 

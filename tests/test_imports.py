@@ -16,7 +16,7 @@ PACKAGE = Path(tinygrad_bp.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 CORE = {"anomaly", "files", "changes", "modes", "errors", "functions", "rule", "tensor", "engine", "rules"}
-READABLE = CORE | {"nn", "optim", "expression", "program"}  # what a reader of the Program may know
+READABLE = CORE | {"nn", "optim", "expression", "letters", "program"}  # what a reader of the Program may know
 
 MAY_READ = {
     "errors": set(),
@@ -35,6 +35,7 @@ MAY_READ = {
     "optim": CORE | {"nn"},
     "expression": {"errors", "functions", "rule"},
     "program": CORE | {"expression"},
+    "letters": {"functions", "program"},
     "draw": READABLE,
     "explain": READABLE,
     "check": READABLE | {"operators"},

@@ -104,7 +104,7 @@ def test_a_network_without_names_is_told_with_the_usual_ones() -> None:
 def test_a_batch_is_told_array_by_array() -> None:
     model = nn.MLP([2, 3, 1], rng=0)
     steps = draw.steps(nn.MSELoss()(model(np.ones((4, 2))), np.zeros((4, 1))))
-    assert "net_h = x @ (0.weight).T + 0.bias = an array of shape (4, 3)" in str(steps)
+    assert "net_h = x @ W1.T + b1 = an array of shape (4, 3)" in str(steps)
     assert "delta_h = dloss/dnet_h = dloss/dout_h * out_h * (1 - out_h) = an array of shape (4, 3)" in str(steps)
     assert len(steps) == 1 + 5 + 6 + 1
 

@@ -125,7 +125,7 @@ def test_elements_by_name_and_a_network() -> None:
     model[0].bias.data = np.array([-9.0, 1.0, 1.0])
     loss = nn.HalfSquaredError()(model(Tensor([1.0, 2.0], name="x")), np.zeros(1))
     loss.backward()
-    assert tg.why("0.weight12", loss) == "dE_total/d0.weight[0, 1] is zero: relu at net_h[0] = -9.45745 is off."
+    assert tg.why("0.weight12", loss) == "dE_total/dW1[0, 1] is zero: relu at net_h[0] = -9.45745 is off. Here W1 = 0.weight."
     assert "in 4 of 6 elements, such as [0, 0]: relu" in tg.why(model[0].weight, loss)
     with pytest.raises(NameLookupError, match="no tensor named 'w'"):
         tg.why("w", loss)

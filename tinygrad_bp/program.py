@@ -42,6 +42,7 @@ class Line:
     params: Params = None
     tracked: bool = False
     constant: bool = False  # a plain number in the source, not a tensor
+    path: str | None = None  # a parameter's place in the modules, where its name is the letter that readers know it by
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -124,18 +125,30 @@ class Program:
         """Name -> line."""
         return {name: i for i, name in enumerate(self.names) if not self.lines[i].constant}
 
+    def spelled(self, name: str) -> str:
+        """The name that readers know a parameter or an element of one by, given the one by its place in the modules."""
+        for line in self.lines if name not in self.places else ():
+            if line.path and name.startswith(line.path):
+                letter, rest = self.names[line.index], name.removeprefix(line.path)
+                if not rest and sum(other.path == name for other in self.lines) > 1:
+                    raise _several(name)
+                if not rest or rest.startswith("["):
+                    return letter + rest
+                if name in (named := element_names(line.path, line.shape)):
+                    return str(element_names(letter, line.shape)[named.index(name)])
+        return name
+
     def place(self, of: str | Tensor) -> int:
         """The line of a name or of a tensor."""
         if isinstance(of, Tensor):
             if of.serial not in self.serials:
                 raise NameLookupError(f"{of.label()} is not part of this graph")
             return self.serials[of.serial]
+        of = self.spelled(of)
         if sum(line.name == of for line in self.lines) > 1:
-            raise NameLookupError(
-                f"several tensors of the graph are named {of!r}. Give the tensor itself, or different names, with t.named(...)"
-            )
+            raise _several(of)
         if of not in self.places:
-            known = ", ".join(_with_elements(name, self.lines[i].name) for name, i in self.places.items() if self.lines[i].name is not None)
+            known = ", ".join(_with_elements(name, self.lines[i]) for name, i in self.places.items() if self.lines[i].name is not None)
             raise NameLookupError(f"the graph has no tensor named {of!r}. Its names are: {known or 'none; use t.named(...)'}")
         return self.places[of]
 
@@ -151,7 +164,7 @@ class Program:
 
     def locate(self, of: str | Tensor) -> tuple[int, tuple[int, ...] | None]:
         """(line, None) for a tensor or its name, (line, index) for the name of an element."""
-        if isinstance(of, Tensor) or of in self.places:
+        if isinstance(of, Tensor) or (of := self.spelled(of)) in self.places:
             return self.place(of), None
         found = [(line.index, index) for line in self.lines for index in _element(line, of)]
         if len(found) > 1:
@@ -372,8 +385,17 @@ def _cells(values: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any
     return cells
 
 
-def _with_elements(shown: str, name: str | None) -> str:
-    return f"{shown} ({', '.join(name.elements)})" if isinstance(name, Name) and name.elements else shown
+def _several(name: str) -> NameLookupError:
+    return NameLookupError(
+        f"several tensors of the graph are named {name!r}. Give the tensor itself, or different names, with t.named(...)"
+    )
+
+
+def _with_elements(shown: str, line: Line) -> str:
+    """A name with those of its elements, or with its place in the modules."""
+    if isinstance(line.name, Name) and line.name.elements:
+        return f"{shown} ({', '.join(line.name.elements)})"
+    return f"{shown} ({line.path})" if line.path else shown
 
 
 def _element(line: Line, of: str) -> Iterator[tuple[int, ...]]:

@@ -22,6 +22,7 @@ from tinygrad_bp.check.report import FULL_PRECISION, ROUNDING, Report, Row, Trut
 from tinygrad_bp.check.witness import Witness, witness
 from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError
 from tinygrad_bp.expression import Expression, symbol
+from tinygrad_bp.letters import spoken
 from tinygrad_bp.nn import Module
 from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
@@ -126,7 +127,7 @@ def _program(output: Any, loss: Any, inputs: Any, x: Any, target: Any) -> Progra
         output = output if output.name is not None else output.named("loss")
     elif not isinstance(output, Tensor | Program) and callable(output):
         output = _called(output, inputs)
-    program = output if isinstance(output, Program) else Program.of(output)
+    program = spoken(output if isinstance(output, Program) else Program.of(output))
     if program.output.value.size != 1:
         raise GraphError(f"the output has shape {program.output.shape}; claims are about the gradient of a scalar")
     return program
@@ -245,6 +246,7 @@ class Checker:
         """The target of a name as a dict has it."""
         if self.program is None:
             raise GraphError("claims by name need a graph: check(output, claims)")
+        name = f"{self.program.spelled(name[:-1])}+" if name.endswith("+") else self.program.spelled(name)
         if name in self.program.places or name in self.program.elements:
             return _Target(name, self.program.locate(name))
         if name.endswith("+") and (before := self.scope.literally(name[:-1])) is not None:

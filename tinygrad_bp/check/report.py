@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import numpy as np
 
 from tinygrad_bp.check.witness import CENTRAL, COMPLEX
 from tinygrad_bp.expression import format_number
+from tinygrad_bp.letters import places
 from tinygrad_bp.program import Program
 
 if TYPE_CHECKING:
@@ -150,6 +152,9 @@ class Report:
         lines = ["  ".join(f"{_cut(cell, w):<{w}}" for cell, w in zip(cells, widths, strict=True)).rstrip() for cells in table]
         agreed = sum(row.ok for row in self.rows)
         notes = [line for row in self.rows if row.note for line in textwrap.wrap(f"{row.name}: {row.note}", WIDTH, subsequent_indent="  ")]
+        said = [name for row in self.rows for name in re.findall(r"\w+", f"{row.name} {row.note}")]
+        where = places(self.program, said) if self.program is not None else ""
+        notes += textwrap.wrap(f"The parameters: {where}.", WIDTH) if where else []
         return "\n".join(
             [lines[0], "-" * len(lines[0]), *lines[1:], f"{agreed} of {len(self.rows)} claims agree{self._witnesses()}", *notes]
         )

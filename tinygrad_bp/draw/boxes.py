@@ -8,9 +8,27 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinygrad_bp.draw.drawing import Canvas, Drawing
-from tinygrad_bp.draw.labels import BLUE, GRADIENT, GREEN, GREY, PURPLE, SKY, Label, Number, Run, Show, bold, coloured, lines, stack, tint
+from tinygrad_bp.draw.labels import (
+    BLUE,
+    GRADIENT,
+    GREEN,
+    GREY,
+    PURPLE,
+    SKY,
+    Label,
+    Number,
+    Run,
+    Show,
+    bold,
+    coloured,
+    folded,
+    lines,
+    stack,
+    tint,
+)
 from tinygrad_bp.draw.neurons import Network
 from tinygrad_bp.expression import format_number
+from tinygrad_bp.letters import places
 
 FEWEST = 3  # equal layers one after the other that are all drawn
 BOX = {"shape": "box", "style": "filled,rounded", "penwidth": "1.5", "margin": "0.1,0.05"}
@@ -19,6 +37,7 @@ BOX = {"shape": "box", "style": "filled,rounded", "penwidth": "1.5", "margin": "
 def draw_boxes(net: Network, show: Show | None = None) -> Drawing:
     """The picture of a network's layers."""
     caption = [coloured(f"grad: d({net.loss_name}) / d(weight)", "")] if net.gradients else []
+    caption += [coloured(line, "") for line in folded(places(net.program))]
     graph = {"rankdir": "TB", "ranksep": "0.22", "nodesep": "0.2"}
     canvas = Canvas(lines(*caption).markup(), graph, {"fontsize": "10"}, {"fontsize": "9"}, show)
     name = net.program.lines[net.layers[0].x].name or "x"

@@ -7,10 +7,27 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.draw.drawing import Canvas, Drawing
-from tinygrad_bp.draw.labels import GRADIENT, GREY, LONGEST, PURPLE, Label, Number, Run, Show, bold, caption, lines, short, stack, tint
+from tinygrad_bp.draw.labels import (
+    GRADIENT,
+    GREY,
+    LONGEST,
+    PURPLE,
+    Label,
+    Number,
+    Run,
+    Show,
+    bold,
+    caption,
+    folded,
+    lines,
+    short,
+    stack,
+    tint,
+)
 from tinygrad_bp.draw.nodes import COMMUTATIVE, KINDS, formula, kind_of
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import INFIX, format_number
+from tinygrad_bp.letters import places, spoken
 from tinygrad_bp.program import Line, Program
 from tinygrad_bp.tensor import Tensor
 
@@ -48,15 +65,16 @@ def circuit(
     >>> "-2 * 1 = -2" in picture.source, "-2 + 3 = 1" in picture.source
     (True, True)
     """
-    program = output if isinstance(output, Program) else Program.of(output)
+    program = spoken(output if isinstance(output, Program) else Program.of(output))
     if len(program.outputs) > 1 or program.output.value.size != 1:
         raise GraphError(f"the output has shape {program.output.shape}; a circuit ends in a single number. Take .sum() or .mean()")
+    letters = places(program)
     if any(line.shape for line in program):
         program = program.scalars()
     gates = sum(line.rule is not None for line in program)
     if gates > GATES:
         raise GraphError(f"the circuit has {gates} gates, and {GATES} are the most that are drawn. tg.draw.graph draws larger graphs")
-    return _Circuit(program, digits, gradients, local, _row(program) > LONGEST_ROW if down is None else down, show).draw()
+    return _Circuit(program, digits, gradients, local, _row(program) > LONGEST_ROW if down is None else down, letters, show).draw()
 
 
 def _row(program: Program) -> int:
@@ -73,7 +91,7 @@ Read = tuple[int, int]  # a line, and which of its operands
 class _Circuit:
     """One circuit on its way to the page."""
 
-    def __init__(self, program: Program, digits: int, gradients: bool, local: bool, down: bool, show: Show | None) -> None:
+    def __init__(self, program: Program, digits: int, gradients: bool, local: bool, down: bool, letters: str, show: Show | None) -> None:
         self.program, self.digits, self.local = program, digits, local
         self.down = down
         self.into, self.out = ("n", "s") if down else ("w", "e")  # the sides at which wires meet what is written on them
@@ -87,7 +105,8 @@ class _Circuit:
         self.back = {read: found for reads in self.reads.values() for read in reads if (found := self.sent_back(*read))}
         note = f"on each wire: its value, below it d({short(program.names[program.output.index])}) / d(wire)" if gradients else ""
         layout = {"rankdir": "TB" if down else "LR", "nodesep": "0.12", "ranksep": "0.14" if down else "0.18"}
-        self.canvas = Canvas(caption(*([note] if note else [])), layout, {"fontsize": "10"}, {"dir": "none", "fontsize": "8"}, show)
+        words = caption(*([note] if note else []), *folded(letters))
+        self.canvas = Canvas(words, layout, {"fontsize": "10"}, {"dir": "none", "fontsize": "8"}, show)
 
     def draw(self) -> Drawing:
         ends: dict[int, str] = {}  # line -> the node from which its wires go on

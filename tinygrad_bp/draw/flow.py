@@ -76,7 +76,7 @@ def _route(net: Network, wrt: str | Tensor | None) -> Route:
     if wrt is None:
         return Route("all weights and biases", 0, everything=True)
     place, index = net.program.locate(wrt)
-    goal = wrt if isinstance(wrt, str) else net.program.names[place]
+    goal = net.program.spelled(wrt) if isinstance(wrt, str) else net.program.names[place]
     indices = list(np.ndindex(net.program.lines[place].shape)) if index is None else [index]
     for k, layer in enumerate(net.layers):
         if place == layer.weight:
@@ -125,6 +125,7 @@ class _Flow(Picture):
         yield f"delta: d({net.loss_name}) / d(weighted sum of the neuron)"
         if self.is_brief:
             yield "back: delta * weight, grad: delta * what the weight multiplies"
+        yield from self.letters()
 
     def paths(self) -> int:
         """How many ways lead from the loss to what is meant, over all that is meant."""

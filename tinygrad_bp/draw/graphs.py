@@ -17,6 +17,7 @@ from tinygrad_bp.draw.nodes import KINDS, MODULE, OPERATION, formula, kind_of, l
 from tinygrad_bp.draw.sweeps import both_sweeps
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import format_number
+from tinygrad_bp.letters import places, spoken
 from tinygrad_bp.nn import Module
 from tinygrad_bp.program import Line, Program
 from tinygrad_bp.tensor import Tensor
@@ -67,18 +68,18 @@ def graph(
         raise ValueError(f"depth counts the modules around an operation, from 1; got {depth}")
     if backward and (depth is not None or wrt is not None):
         raise ValueError("backward=True draws every operation of both passes; leave out depth= and wrt=, or backward=True")
-    program = _with_loss(output if isinstance(output, Program) else Program.of(output, *more_outputs))
+    program = _with_loss(spoken(output if isinstance(output, Program) else Program.of(output, *more_outputs)))
     known = {p.serial for p in model.parameters()} if model is not None else set()
     if known and not known & program.serials.keys():
         raise GraphError("none of the model's parameters is in the graph: give the model that computed the output")
     if backward and len(program) <= LIMIT:
-        picture = _Graph(*both_sweeps(program), digits, {}, None, show)
+        picture = _Graph(*both_sweeps(program), digits, {}, None, show, letters=places(program))
     else:
         modules = Modules(program, model)
         groups = modules.collapse(depth) if depth is not None else {}
         found = program.gradients if gradients and program.output.value.size == 1 else {}
         found = {place: g for place, g in found.items() if program.lines[place].tracked}
-        picture = _Graph(program, len(program), digits, found, modules, show, groups, wrt)
+        picture = _Graph(program, len(program), digits, found, modules, show, groups, wrt, places(program))
     return picture.draw() if picture.size <= LIMIT else _summarised(program)
 
 
@@ -109,11 +110,13 @@ class _Graph:
         show: Show | None,
         groups: Mapping[int, Group] | None = None,
         wrt: str | Tensor | None = None,
+        letters: str = "",
     ) -> None:
         self.program, self.forward, self.digits, self.gradients, self.modules = program, forward, digits, gradients, modules
         self.groups = groups or {}
         self.kept, self.aside = (set(range(len(program))), set[int]()) if wrt is None else _paths(program, wrt)
-        self.canvas = _canvas(legend(self.kinds(), short(program.names[program.output.index]) if gradients else ""), show)
+        output = short(program.names[program.output.index]) if gradients else ""
+        self.canvas = _canvas(legend(self.kinds(), output, letters), show)
         self.nodes: dict[int, str] = {}  # line -> node
         self.boxes: dict[int, str] = {}  # id of a group -> node
         self.frames: dict[Path, Any] = {}
@@ -226,7 +229,7 @@ class _Graph:
         operations = Counter(line.rule.name for line in members if line.rule is not None and not self.is_learned(line.index))
         rows = [bold(self.title(group.path)), Run(_words(operations))]
         if learned:
-            rows.append(Run(", ".join(f"{self.program.names[line.index].rpartition('.')[2]} {line.shape}" for line in learned)))
+            rows.append(Run(", ".join(f"{self.program.names[line.index]} {line.shape}" for line in learned)))
         result = [line for line in members if line.rule is not None][-1]
         rows.append(Run(f"result {result.shape or format_number(result.value, self.digits)}"))
         if result.index in self.gradients:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -166,6 +167,11 @@ def lines(*runs: Run, size: float = 9.0) -> Label:
 def caption(*texts: str) -> str:
     """What stands beneath a picture, as a Graphviz label."""
     return f"<{'<BR/>'.join(map(escape, texts))}>" if texts else ""
+
+
+def folded(text: str) -> list[str]:
+    """A long text as the lines of a caption."""
+    return textwrap.wrap(text, LONGEST)
 
 
 def stack(*runs: Run, size: float = 10.0) -> Label:

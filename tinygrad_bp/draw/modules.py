@@ -42,7 +42,7 @@ class Modules:
         for line in program:
             if line.rule is None:
                 self.learned.append(line.tracked)
-                paths.append(leaves.get(line.index, _path(line.name)) if line.tracked else None)
+                paths.append(leaves.get(line.index, _path(line.path or line.name)) if line.tracked else None)
                 continue
             reads = [i for i in line.operands if not self.is_number(i)]
             own = [i for i in reads if self.learned[i]]

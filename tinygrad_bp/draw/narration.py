@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_bp import expression
 from tinygrad_bp.expression import INFIX, Expression, format_number, number, partial, symbol
+from tinygrad_bp.letters import SUM, delta_of
 from tinygrad_bp.program import Line, Program
 
 MANY = 6  # names that a sentence lists
@@ -104,8 +105,8 @@ class Narration:
         """How d(output)/d(line) is computed from those of the lines that use it."""
         users = [u for u in self.users.get(place, []) if u in self.program.gradients]
         names = [self.gradient(place)]
-        if self.name(place).startswith("net_"):  # its gradient is the delta of the neuron
-            names.insert(0, symbol(f"delta_{self.name(place)[4:]}"))
+        if (found := SUM.fullmatch(self.name(place))) and found[1]:  # its gradient is the delta of the neuron
+            names.insert(0, symbol(delta_of(self.name(place))))
         if self.single and users and users != [self.top]:
             names.append(total([self._link(u, place) for u in users]))
         parts = [self._contribution(u, place) for u in users]

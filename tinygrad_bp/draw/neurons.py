@@ -12,6 +12,7 @@ from tinygrad_bp.draw.labels import GRADIENT, Number, Run, short
 from tinygrad_bp.draw.layers import Layer, find_layers, target_and_error
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import format_number
+from tinygrad_bp.letters import spoken
 from tinygrad_bp.nn import Module
 from tinygrad_bp.program import Program, element_names
 from tinygrad_bp.tensor import Tensor
@@ -26,6 +27,7 @@ class Network:
     """
 
     def __init__(self, program: Program, digits: int = 6, gradients: bool = True, sample: int = 0, bare: bool = False) -> None:
+        program = spoken(program, layers=False)  # its neurons have names of their own
         self.program, self.digits, self.bare = program, digits, bare
         self.layers = find_layers(program)
         self.target, self.error = target_and_error(program, self.layers[-1].out)

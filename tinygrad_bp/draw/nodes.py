@@ -23,6 +23,7 @@ from tinygrad_bp.draw.labels import (
     bold,
     coloured,
     escape,
+    folded,
     is_small,
     lines,
     measure,
@@ -126,12 +127,13 @@ def _rows(value: Any, digits: int, number: Number, names: list[str] | None = Non
     return [cells[i : i + width] for i in range(0, len(cells), width)]
 
 
-def legend(present: Sequence[str], output: str) -> str:
-    """The kinds of node that occur, each in its own colour and border, and whose gradient is written, if any is."""
+def legend(present: Sequence[str], output: str, letters: str = "") -> str:
+    """The kinds of node that occur, each in its own colour and border, whose gradient is written, and what letters stand for."""
     cells = "".join(_swatch(kind) for kind in KINDS if kind in present)
     keys = f'<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="6" CELLPADDING="3"><TR>{cells}</TR></TABLE>'
-    note = f"<TR><TD>{escape(f'gradient: d({output}) / d(tensor)')}</TD></TR>" if output else ""
-    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0"><TR><TD>{keys}</TD></TR>{note}</TABLE>>'
+    notes = [*([f"gradient: d({output}) / d(tensor)"] if output else []), *folded(letters)]
+    rows = "".join(f"<TR><TD>{escape(note)}</TD></TR>" for note in notes)
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0"><TR><TD>{keys}</TD></TR>{rows}</TABLE>>'
 
 
 def _swatch(kind: str) -> str:

@@ -17,6 +17,7 @@ from tinygrad_bp.draw.networks import network
 from tinygrad_bp.draw.steps import MOST, Picture, Step, Steps
 from tinygrad_bp.errors import GraphError, ShapeError
 from tinygrad_bp.expression import Expression, symbol
+from tinygrad_bp.letters import places, spoken
 from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
 
@@ -42,17 +43,19 @@ def steps(output: Tensor | Program, digits: int = 6, picture: Picture | None = N
     net_h1 = i1 * w1 + i2 * w2 + b1 = 0.05 * 0.15 + 0.1 * 0.2 + 0.35 = 0.3775
     """
     program = output if isinstance(output, Program) else Program.of(output)
+    picture = picture or suitable(program)
+    program = spoken(program, layers=picture is not network)
     if program.output.value.size != 1:
         raise GraphError(f"the output has shape {program.output.shape}; the way back starts from a scalar. Take .sum() or .mean()")
     if len(program) > LARGEST:
         raise GraphError(f"the graph has {len(program)} tensors, and {LARGEST} are the most that are told in steps. Draw a part of it")
-    picture = picture or suitable(program)
+    letters = places(program)
     if picture is circuit and any(line.shape for line in program):
         program = program.scalars()  # as the circuit would: its numbers are those of single lines
     drawn: dict[Number, State] = {}
     picture(program, digits=digits, show=lambda number: drawn.setdefault(number, "shown"))
     program = _with_names(program, {number.place for number in drawn})
-    told = _Telling(program, list(drawn), digits)
+    told = _Telling(program, list(drawn), digits, letters)
     if len(told.groups) > MOST:
         raise GraphError(f"these are {len(told.groups)} steps, and {MOST} are the most that are drawn. Draw a smaller network")
     moments = [told.start(), *told.forward(), *told.backward(), told.end()]
@@ -128,8 +131,8 @@ def _usual_names(program: Program) -> dict[int, str]:
 class _Telling:
     """Who tells the steps: each number that is drawn when it is computed, with the numbers on the way that are not drawn."""
 
-    def __init__(self, program: Program, drawn: Sequence[Number], digits: int) -> None:
-        self.program, self.drawn = program, drawn
+    def __init__(self, program: Program, drawn: Sequence[Number], digits: int, letters: str = "") -> None:
+        self.program, self.drawn, self.letters = program, drawn, letters
         computed = [n for n in drawn if n.gradient or program.lines[n.place].rule is not None]
         self.where = self._single(computed)
         self.narration = Narration(program if self.where is None else program.scalars(), digits)
@@ -176,7 +179,11 @@ class _Telling:
     def start(self) -> _Moment:
         places = sorted({n.place for n in self.drawn if not n.gradient and self.program.lines[n.place].rule is None})
         given, sought = ([self.program.names[i] for i in places if self.program.lines[i].tracked is kind] for kind in (False, True))
-        words = [f"Given: {listed(given)}." if given else "", f"Given, and their gradients sought: {listed(sought)}." if sought else ""]
+        words = [
+            f"Given: {listed(given)}." if given else "",
+            f"Given, and their gradients sought: {listed(sought)}." if sought else "",
+            f"Here {self.letters}." if self.letters else "",
+        ]
         return _Moment("Start", " ".join(filter(None, words)))
 
     def end(self) -> _Moment:

@@ -12,6 +12,7 @@ from tinygrad_bp.draw.passes import suitable
 from tinygrad_bp.draw.steps import MOST, Picture, Step, Steps
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import format_number
+from tinygrad_bp.letters import spoken
 from tinygrad_bp.optim import Optimizer
 from tinygrad_bp.program import Program, element_names
 from tinygrad_bp.tensor import Tensor
@@ -50,6 +51,7 @@ def training(
             output.backward()
             optimizer.step()
     picture = picture or suitable(programs[0])
+    programs = [spoken(program, layers=picture is not network) for program in programs]
     options = {"digits": digits} | ({"by_weight": True, "weights": True} if picture is network else {})
     drawings = _steady([picture(program, **options) for program in programs])
     words = [_progress(before, program, programs[0], digits) for before, program in zip([None, *programs], programs, strict=False)]

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tinygrad_bp.draw.labels import NEW, Label, Run, bold, lines
+from tinygrad_bp.draw.labels import NEW, Label, Run, bold, folded, lines
 from tinygrad_bp.draw.neurons import Index, Network
 from tinygrad_bp.expression import format_number
+from tinygrad_bp.letters import places
 
 
 class Words:
     """The words of one picture of a network; ``after`` is the same network after an update."""
 
     by_weight = False  # whether edges are as wide as their weights are large
+    is_written = True  # whether weights have their names and values on their edges
 
     def __init__(self, net: Network, after: Network | None = None) -> None:
         self.net, self.after = net, after
@@ -36,6 +38,12 @@ class Words:
             yield "width of an edge: size of its weight; orange and dashed: negative"
         if self.after:
             yield "new: after the update"
+        yield from self.letters()
+
+    def letters(self) -> Iterator[str]:
+        """Which parameters the letters stand for that are written."""
+        if self.is_written or any(map(self.net.is_shared, self.net.layers)):
+            yield from folded(places(self.net.program))
 
     # -- what units and weights say --------------------------------------------------------------------------------
 
@@ -98,12 +106,17 @@ class Words:
         """What the units of a column give on: x1 or out_h1."""
         if column == 0:
             return self.net.names(self.net.layers[0].x, "x")
-        return self.net.names(self.net.layers[column - 1].out, "out")
+        return self.neurons(column - 1, self.net.layers[column - 1].out, "out")
+
+    def neurons(self, k: int, place: int, word: str) -> list[str]:
+        """A name for the number of each neuron in a line: its own, or out_h1 of neuron h1."""
+        nameless = self.net.program.lines[place].name is None
+        return [f"{word}_{title}" for title, _, _ in self.net.titles[k]] if nameless else self.net.names(place, word)
 
     def formula(self, k: int, j: int) -> str:
         """A neuron's weighted sum and output, for its tooltip."""
         net, layer = self.net, self.net.layers[k]
-        name, xs, width = net.names(layer.net, "net")[j], self.names(k), net.width(k)
+        name, xs, width = self.neurons(k, layer.net, "net")[j], self.names(k), net.width(k)
         terms = [f"{net.weight_name(layer, layer.weight_index(i, j))} * {xs[i]}" for i in range(min(width, 6))]
         if width > len(terms):
             terms.append(f"... ({width - len(terms)} more)")
@@ -118,7 +131,7 @@ class Words:
 
     def weight_tooltip(self, k: int, i: int | None, j: int) -> str:
         net, layer = self.net, self.net.layers[k]
-        name = net.names(layer.net, "net")[j]
+        name = self.neurons(k, layer.net, "net")[j]
         source = "1" if i is None else self.names(k)[i]
         return (
             f"d{name}/d(weight) = {source}; d{net.loss_name}/d(weight) = delta * {source}" if net.gradients else f"from {source} to {name}"

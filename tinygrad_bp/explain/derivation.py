@@ -10,14 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_bp.errors import FileFormatError, GraphError, NameLookupError, ShapeError
-from tinygrad_bp.explain.document import Block, Chain, Document, Sentence
+from tinygrad_bp.explain.document import Block, Chain, Document, Sentence, Table
 from tinygrad_bp.explain.legible import legible, settled
 from tinygrad_bp.explain.matrices import Layout, Matrices
 from tinygrad_bp.explain.notation import Notation, in_notation, renamed
 from tinygrad_bp.explain.structure import Structure
 from tinygrad_bp.explain.summary import summary
 from tinygrad_bp.explain.weights import Weight
-from tinygrad_bp.expression import format_number, partial, symbol
+from tinygrad_bp.expression import Expression, format_number, partial, symbol
+from tinygrad_bp.letters import entries, spoken
 from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
 
@@ -139,12 +140,31 @@ def explain(
         raise ValueError(f"digits is how many significant digits are printed, at least 1; got {digits}")
     if layout not in (None, "numerator", "denominator"):
         raise ValueError(f"layout is 'numerator' or 'denominator'; got {layout!r}")
-    program = output if isinstance(output, Program) else Program.of(output)
+    program = spoken(output if isinstance(output, Program) else Program.of(output))
     if program.output.value.size != 1:
         raise GraphError(f"the output has shape {program.output.shape}; a derivation starts from a scalar. Take .sum() or .mean()")
     program = in_notation(program, notation)
     request = _Request(program, wrt, lr, max_paths, layout, forward, digits)
-    return Derivation(Document(tuple(request.blocks(style)), digits))
+    return Derivation(Document(tuple(_with_legend(list(request.blocks(style)), program)), digits))
+
+
+def _with_legend(blocks: list[Block], program: Program) -> Iterator[Block]:
+    """Beneath the heading, which parameters the letters stand for that occur."""
+    said = None if any(isinstance(block, Table) for block in blocks) else {name for block in blocks for name in _names(block)}
+    words = [part for letter, path in entries(program, said) for part in (", ", symbol(letter), f" = {path}" if path else "")][1:]
+    yield blocks[0]
+    if words:
+        yield Sentence.of("The parameters: ", *words, ".")
+    yield from blocks[1:]
+
+
+def _names(block: Block) -> Iterator[str]:
+    """The names in the formulas of a block."""
+    formulas = (block.left, *block.formulas) if isinstance(block, Chain) else getattr(block, "words", ())
+    for formula in formulas:
+        if isinstance(formula, Expression):
+            yield from (x.name for x in (formula, *formula.operands))
+            yield from formula.names()
 
 
 @dataclass
@@ -205,7 +225,7 @@ class _Request:
         place, index = program.locate(self.wrt)
         if index is not None:
             top = program.names[program.outputs[0]]
-            goal = partial(top, str(self.wrt))
+            goal = partial(top, program.spelled(str(self.wrt)))
             whole = partial(top, program.names[place])
             value = format_number(program.gradients[place][index], self.digits)
             at = ", ".join(str(i + 1) for i in index)

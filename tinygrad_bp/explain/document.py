@@ -138,8 +138,9 @@ def numbers(values: Mapping[str, Any], digits: int, form: Form, rows: Collection
 def value_text(value: Any, digits: int, form: Form, row: bool = False) -> str:
     """A number with that many digits, a small array with its elements, a large one in words."""
     array = np.asarray(value)
+    array = array.astype(int) if array.dtype.kind == "b" else array  # a comparison in a formula counts as a number: (x > 0) * g
     if array.ndim == 0:
-        found = format_number(value, digits)
+        found = format_number(array, digits)
         return latex_number(found) if form == "latex" else found
     if array.size > SHOWN or array.ndim > 2 or not array.size:
         words = large(array)

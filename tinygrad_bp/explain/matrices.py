@@ -16,10 +16,11 @@ import numpy as np
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.explain.document import Block, Chain, Heading, Legend, Sentence, Words
 from tinygrad_bp.explain.legible import LONG, twice_read
-from tinygrad_bp.explain.notation import delta_of, renamed
+from tinygrad_bp.explain.notation import renamed
 from tinygrad_bp.explain.structure import REARRANGED, Structure
 from tinygrad_bp.expression import Expression, apply, call, copied, factors, oriented, partial, product, symbol, vectors_first, vectors_last
 from tinygrad_bp.functions import sum_to
+from tinygrad_bp.letters import delta_of
 from tinygrad_bp.program import Line, Program
 from tinygrad_bp.rule import Rule
 

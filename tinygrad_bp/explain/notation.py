@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -103,9 +102,3 @@ def renamed(program: Program, names: Mapping[int, str]) -> Program:
         for line in program.lines
     )
     return replace(program, lines=lines)
-
-
-def delta_of(name: str) -> str:
-    """What the derivative by a weighted input is called: ``net_h1`` has ``delta_h1``, ``net2`` ``delta2``, ``z^3`` ``delta^3``."""
-    found = re.fullmatch(r"(?:net|z)(?=$|[_^\d])(.*)", name)
-    return f"delta{found[1]}" if found else f"delta_{name}"

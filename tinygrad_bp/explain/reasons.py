@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from tinygrad_bp.explain.legible import legible
 from tinygrad_bp.explain.matrices import symbolic
 from tinygrad_bp.expression import Expression, format_number, number, partial, plain_number, symbol
 from tinygrad_bp.functions import sum_to
+from tinygrad_bp.letters import places, spoken
 from tinygrad_bp.program import Line, Program
 from tinygrad_bp.tensor import Tensor
 
@@ -96,7 +98,7 @@ def _answer(tensor: Tensor | str, output: Tensor | None) -> str:
     if not output.tracked:
         return f"{output.label()} was not recorded: nothing that it was computed from requires a gradient, or it was computed in no_grad()."
     try:
-        program = legible(Program.of(output))
+        program = legible(spoken(Program.of(output)))
     except InPlaceError as error:
         return _overwritten(tensor, output, str(error).partition(" was changed after")[0])
     if isinstance(tensor, Tensor) and tensor.serial not in program.serials:
@@ -104,10 +106,13 @@ def _answer(tensor: Tensor | str, output: Tensor | None) -> str:
     place, index = program.locate(tensor)
     search = _Search(program)
     if place not in program.gradients:
-        return search.undifferentiated(place)
-    if isinstance(tensor, Tensor) and tensor.gradient is None:
-        return _missing(program.names[place], program.names[program.outputs[0]], output.gradient is not None)
-    return search.reason(place, index)
+        said = search.undifferentiated(place)
+    elif isinstance(tensor, Tensor) and tensor.gradient is None:
+        said = _missing(program.names[place], program.names[program.outputs[0]], output.gradient is not None)
+    else:
+        said = search.reason(place, index)
+    where = places(program, re.findall(r"(?<![A-Za-z\d_])(?:d(?=[A-Za-z]))?(\w+)", said))
+    return f"{said} Here {where}." if where else said
 
 
 def _missing(what: str, top: str, called: bool) -> str:

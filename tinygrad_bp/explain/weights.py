@@ -15,8 +15,8 @@ import numpy as np
 
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.explain.document import Block, Chain, Heading, Sentence
-from tinygrad_bp.explain.notation import delta_of
 from tinygrad_bp.expression import Expression, call, number, partial, symbol
+from tinygrad_bp.letters import delta_of
 from tinygrad_bp.program import Program
 
 Factor = tuple[Expression, Expression]  # its name, and its formula

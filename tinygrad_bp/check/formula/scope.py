@@ -48,6 +48,8 @@ class Scope:
             for name in [*program.places, *program.elements]:
                 if name not in self.table.setdefault(key(name), []):
                     self.table[key(name)].append(name)
+            for name, letter in _places(program):  # 0.weight is W1
+                self.table.setdefault(key(name), [letter])
         names = {k for k, value in self.aliases.items() if not (isinstance(value, str) and value in FUNCTIONS)}
         deltas = {f"delta{k.removeprefix(stem)}" for k in self.table for stem in SUMS if k.startswith(stem) and k != stem}
         self.known = frozenset(self.table) | names | deltas | (RATES if lr is not None else set())
@@ -237,12 +239,13 @@ class Scope:
         return self.program is not None and self.graph_name(name) is None and key(name) in LOSSES
 
     def delta(self, name: str) -> Location | None:
-        """What delta_o1 is the gradient of: net_o1, or z_o1, or Z_o1; and delta^3 that of z^3."""
+        """What delta_o1 is the gradient of: net_o1, or z_o1, or Z_o1; delta^3 that of z^3, and delta2 that of z2."""
         for spelled in self.spellings(name):
             base, sub, index = parts(spelled)
-            if base == "delta" and (sub or index):
+            number = base.removeprefix("delta")
+            if base.startswith("delta") and (number.isdigit() or (not number and (sub or index))):
                 for stem in SUMS:
-                    found = self.literally(joined(stem, sub, index))
+                    found = self.literally(joined(stem + number, sub, index))
                     if found is not None and self.program is not None:
                         return self.program.locate(found)
         base, sub, index = parts(name)
@@ -311,6 +314,15 @@ class Scope:
         found = self.program.reverse(self.program.values, {place: seed}, fit=lambda g, line, user: sum_to(g, line.shape))
         lower = found.get(below[0], np.zeros(self.program.lines[below[0]].shape))
         return np.asarray(lower if below[1] is None else lower[below[1]])
+
+
+def _places(program: Program) -> Iterator[tuple[str, str]]:
+    """(name, letter) of parameters and their elements, by their place in the modules."""
+    for line in program.lines:
+        if line.path:
+            yield line.path, program.names[line.index]
+            old, new = element_names(line.path, line.shape), element_names(line.name, line.shape)
+            yield from ((str(name), str(letter)) for name, letter in zip(old, new, strict=True) if line.shape)
 
 
 def diagonal(jacobian: Array, upper: tuple[int, ...], lower: tuple[int, ...]) -> Array:
