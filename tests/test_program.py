@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_bp as tg
-from tinygrad_bp import Tensor, grad, sigmoid
+from tinygrad_bp import Tensor, grad, optim, sigmoid
 from tinygrad_bp.engine import pull
 from tinygrad_bp.errors import GraphError, InPlaceError, NameLookupError, ShapeError
 from tinygrad_bp.program import Program, element_names
@@ -127,17 +127,61 @@ def test_a_program_keeps_the_values_it_was_read_with() -> None:
     np.testing.assert_array_equal(p.lines[p.place("x")].value, [1.0, 2.0])
 
 
-def test_reading_after_an_update_is_refused() -> None:
+@pytest.mark.parametrize("tracked", [True, False])
+def test_values_that_were_replaced_are_those_of_the_recording(tracked: bool) -> None:
+    """The operations kept what they read, so both are read alike, before and after."""
+    x, w = Tensor([1.0, 2.0], requires_grad=tracked, name="x"), leaf([0.5, 0.25], "w")
+    y = np.sum(np.exp(x) * w * x)
+    before = Program.of(y)
+    x.data, w.data = [3.0, 4.0], [5.0, 6.0]
+    after = Program.of(y)
+    assert str(after) == str(before)
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a.value, b.value)
+    for place, gradient in before.gradients.items():
+        np.testing.assert_array_equal(after.gradients[place], gradient)
+
+
+def test_a_tensor_with_two_values_in_one_graph_is_refused() -> None:
+    x = leaf([1.0, 2.0], "x")
+    y = x * 2.0
+    x.data = [3.0, 4.0]
+    with pytest.raises(InPlaceError, match=r"tensor 'x' was changed while the graph was recorded, so it has no one value"):
+        Program.of(np.sum(y * x))
+
+
+def test_reading_after_an_update_in_place_is_refused() -> None:
     x = leaf([1.0, 2.0], "x")
     y = np.sum(x * x)
-    x.data = [3.0, 4.0]
-    with pytest.raises(InPlaceError, match=r"tensor 'x' was changed after the graph was recorded.*Read the graph before the update"):
+    y.backward()
+    optim.SGD([x], lr=0.1).step()
+    said = (
+        r"tensor 'x' was changed in place after the graph was recorded.*Read the graph before the update, program = tg.Program.of\(loss\)"
+    )
+    for read in (Program.of, tg.explain, tg.draw.graph, lambda y: tg.check(y, {"x": [2.0, 4.0]})):
+        with pytest.raises(InPlaceError, match=said):
+            read(y)
+
+
+def test_an_array_that_may_have_been_written_to_before_it_was_replaced_is_refused() -> None:
+    x = leaf([1.0, 2.0], "x")
+    y = np.sum(x * x)
+    x.data -= 1.0  # writes, and then replaces
+    with pytest.raises(InPlaceError, match="tensor 'x' was changed in place"):
         Program.of(y)
 
 
 def test_reading_notices_writes_through_data() -> None:
     x = leaf([1.0, 2.0], "x")
     y = np.sum(x * x)
+    x.data[...] = 9.0
+    with pytest.raises(InPlaceError, match="tensor 'x' was changed"):
+        Program.of(y)
+
+
+def test_reading_notices_writes_to_data_without_gradients() -> None:
+    x = Tensor([1.0, 2.0], name="x")
+    y = np.sum(x * leaf([1.0, 2.0], "w"))
     x.data[...] = 9.0
     with pytest.raises(InPlaceError, match="tensor 'x' was changed"):
         Program.of(y)

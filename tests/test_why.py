@@ -140,8 +140,8 @@ def test_after_an_update_it_says_that_the_values_are_gone() -> None:
     optimizer = optim.SGD([w, v], lr=0.1)
     optimizer.step()
     assert tg.why(w) == (
-        "why the gradient of tensor 'w' is zero cannot be said any more: tensor 'w' was changed after the graph was recorded, as an "
-        "optimizer's step does. Ask before the step, or after the next backward()."
+        "why the gradient of tensor 'w' is zero cannot be said any more: tensor 'w' was changed in place after the graph was recorded, as "
+        "an optimizer's step does. Ask before the step, or after the next backward()."
     )
     assert "why the gradient of tensor 'v' is what it is cannot" in tg.why(v)
     assert "why the gradient of 'v' is what it is cannot" in tg.why("v", loss)

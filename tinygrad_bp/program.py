@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp import expression
-from tinygrad_bp.changes import Changes
+from tinygrad_bp.changes import Changes, shares_memory
 from tinygrad_bp.engine import order
 from tinygrad_bp.errors import GraphError, InPlaceError, NameLookupError, ShapeError
 from tinygrad_bp.expression import Expression, format_number
@@ -322,6 +322,7 @@ class _Reader:
     def __init__(self) -> None:
         self.lines: list[Line] = []
         self.places: dict[int, int] = {}
+        self.read_first: dict[int, Any] = {}  # line -> what its first reader read
 
     def read(self, t: Tensor) -> None:
         operands = []
@@ -331,15 +332,26 @@ class _Reader:
                 continue
             if x.serial not in self.places:  # untracked, so not part of the recorded order
                 self.places[x.serial] = self.add(x.name, np.array(read))
-            elif x.changed > t.serial:
-                raise InPlaceError(
-                    f"{x.label()} was changed after the graph was recorded, so its values no longer belong together. "
-                    "Read the graph before the update"
-                )
+            self.as_read(x, read, t.serial)
             operands.append(self.places[x.serial])
         # a leaf, and with it every view of one, may be overwritten by the next update
         value = np.array(t.raw) if t.rule is None or getattr(t.raw, "base", None) is not None else np.asarray(t.raw)
         self.places[t.serial] = self.add(t.name, value, t.rule, tuple(operands), t.params, tracked=True)
+
+    def as_read(self, x: Tensor, read: Array, when: int) -> None:
+        """Give a line the values that an operation read at a time: the node kept them, if they were replaced and not overwritten."""
+        place = self.places[x.serial]
+        first: Any = self.read_first.setdefault(place, read)
+        if x.changed > when:
+            if shares_memory(read, x.raw) or getattr(x, "spoiled", 0) > when:
+                raise InPlaceError(
+                    f"{x.label()} was changed in place after the graph was recorded, as an optimizer's step does, so the numbers of this "
+                    "run are gone. Read the graph before the update, program = tg.Program.of(loss), and give that instead of the loss; "
+                    "or run the forward pass again"
+                )
+            self.lines[place] = replace(self.lines[place], value=np.array(read))
+        if first is not read and not np.array_equal(first, read):
+            raise InPlaceError(f"{x.label()} was changed while the graph was recorded, so it has no one value. Make a new tensor instead")
 
     def add(self, name: str | None, value: Array, rule: Rule | None = None, operands: tuple[int, ...] = (), params: Params = None,
             tracked: bool = False, constant: bool = False) -> int:  # fmt: skip

@@ -100,7 +100,7 @@ def _answer(tensor: Tensor | str, output: Tensor | None) -> str:
     try:
         program = legible(spoken(Program.of(output)))
     except InPlaceError as error:
-        return _overwritten(tensor, output, str(error).partition(" was changed after")[0])
+        return _overwritten(tensor, output, str(error).partition(" was changed ")[0])
     if isinstance(tensor, Tensor) and tensor.serial not in program.serials:
         return _outside(tensor.label(), program)
     place, index = program.locate(tensor)
@@ -131,8 +131,8 @@ def _overwritten(tensor: Tensor | str, output: Tensor, changed: str) -> str:
         g = np.asarray([] if tensor.grad is None else tensor.grad.numpy())
         kind = "not finite" if not np.all(np.isfinite(g)) else "zero" if g.size and not np.any(g) else kind
     return (
-        f"why the gradient of {what} is {kind} cannot be said any more: {changed} was changed after the graph was recorded, as an "
-        "optimizer's step does. Ask before the step, or after the next backward()."
+        f"why the gradient of {what} is {kind} cannot be said any more: {changed} was changed in place after the graph was recorded, as "
+        "an optimizer's step does. Ask before the step, or after the next backward()."
     )
 
 
