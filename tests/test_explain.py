@@ -106,6 +106,13 @@ def test_text_fits_a_terminal_and_is_ascii() -> None:
         assert max(map(len, text.splitlines())) <= 79, name
 
 
+@pytest.mark.parametrize("style", ["weights", "matrices", "operations", "summary"])
+def test_a_tensor_with_an_empty_name_is_one_without_a_name(style: str) -> None:
+    named, nameless = (Tensor([2.0, 3.0], requires_grad=True, name=name) for name in ("", None))
+    first, second = (tg.explain(np.sum(w * w).named(""), w, style=style) for w in (named, nameless))  # type: ignore[arg-type]
+    assert (str(first), first.unicode, first.latex) == (str(second), second.unicode, second.latex)
+
+
 def test_many_paths_are_counted_not_listed() -> None:
     model = nn.MLP([2, 3, 3, 3, 2], rng=0)
     loss = nn.HalfSquaredError()(model(Tensor([0.1, 0.2]).named("x")), np.zeros(2))

@@ -71,7 +71,11 @@ def test_the_course_note_has_four_wrong_gradients_and_one_mistake():
     (r"$y = 0.18$", ["differs"]),
     (r"$\frac{\partial E}{\partial v_1} = (y - t) h_1$", ["agrees"]),
     (r"$\frac{\partial E}{\partial v_1} = (y - t) v_1$", ["differs"]),
-    (r"$\delta_{z1} = 1$", ["defines"]),
+    (r"$\delta_{z1} = 1$", ["differs"]),  # z1 is a sum, and delta the derivative by it
+    (r"$\delta_z = W^T$ and $\delta_{z} = \delta_{z_1}$", ["differs", "differs"]),
+    (r"$\delta_{z_1} = (y - t) v_1 h_1 (1 - h_1) = -0.0027$", ["agrees", "agrees"]),
+    (r"$\delta_{h_1} = 1$", ["defines"]),  # which is no sum: nobody knows what is meant
+    (r"$\delta_y = y - t$ and $\delta_o = 0.1$", ["agrees", "differs"]),
     (r"$\delta_1 = (y - t) v_1 h_1 (1 - h_1)$", ["agrees"]),
     (r"$v_1^+ = v_1 - \eta (y - t) h_1$", ["agrees"]),
     (r"$v_1^+ = v_1 + \eta (y - t) h_1$", ["differs"]),
@@ -160,12 +164,21 @@ def test_lines_of_an_environment_have_their_own_lines_and_do_not_hide_each_other
     ("> $$\n> 1 = 1\n> $$\n> ```math\n> 2\n> ```", ["\n  1 = 1\n  ", "  2\n"]),
     ("$ 1 $ and $a\nb$", [" 1 ", "a\nb"]),
     ("$x \\$ 1$", ["x \\$ 1"]),
+    ("5$ for `a = 1` and 6$, but $n=2$ more; $\\text{`a'}$ and `$b$`", ["n=2", "\\text{`a'}"]),
 ])  # fmt: skip
 def test_where_mathematics_stands(text, expected):
     found = list(pieces(text))
     assert [p.text for p in found if p.kind == "formula"] == expected
     assert [p.kind for p in found if p.kind == "unclosed"] == []
     assert all(text[p.start :].startswith(p.text) for p in found if p.kind == "formula" and ">" not in text)
+
+
+def test_code_after_a_stray_dollar_sign_is_no_formula():
+    note = "US$ and `y = 0.7`, `$E = 3$`, ``a ` $``: $2 = 2$\n"
+    assert [(p.kind, p.text) for p in pieces(note)] == [
+        ("unclosed", "nothing closes this $. Write \\$ for a dollar sign"),
+        ("formula", "2 = 2"),
+    ]
 
 
 @pytest.mark.parametrize("text", ["a $x = 1\n\n$2 = 2$", "a $$x = 1\n\n$2 = 2$", "$2 = 2$\n\n$$ a", "$2 = 2$\n```math\n1 = 1"])

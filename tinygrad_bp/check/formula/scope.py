@@ -15,7 +15,7 @@ from tinygrad_bp.check.formula.names import UPDATED, joined, key, parts, reading
 from tinygrad_bp.check.formula.parser import Formula, parse
 from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError
 from tinygrad_bp.expression import Expression
-from tinygrad_bp.functions import sum_to
+from tinygrad_bp.functions import linear, sum_to
 from tinygrad_bp.program import Program, element_names
 
 Array = np.ndarray[Any, Any]
@@ -24,6 +24,7 @@ Location = tuple[int, tuple[int, ...] | None]
 LOSSES = {"E", "L", "J", "C", "Etotal", "loss", "Loss", "cost", "error"}  # what derivations call the output
 RATES = {"eta", "lr", "alpha", "learningrate", "epsilon"}
 SUMS = ("net", "z", "Z")  # what derivations call a neuron's weighted sum, whose gradient is its delta
+WEIGHTED = (np.add, np.subtract, np.sum, linear)  # operations whose results are such sums, besides products of matrices
 ROWS = 1_000  # elements of an intermediate result whose derivatives are taken one by one
 JACOBIAN = 1_000_000
 ALIASES = 20  # aliases that lead to aliases
@@ -239,7 +240,7 @@ class Scope:
         return self.program is not None and self.graph_name(name) is None and key(name) in LOSSES
 
     def delta(self, name: str) -> Location | None:
-        """What delta_o1 is the gradient of: net_o1, or z_o1, or Z_o1; delta^3 that of z^3, and delta2 that of z2."""
+        """What delta_o1 is the gradient of: net_o1, or z_o1, or Z_o1; delta^3 that of z^3, delta2 that of z2, delta_S that of a sum S."""
         for spelled in self.spellings(name):
             base, sub, index = parts(spelled)
             number = base.removeprefix("delta")
@@ -250,8 +251,16 @@ class Scope:
                         return self.program.locate(found)
         base, sub, index = parts(name)
         elements = (self.element(joined(stem, sub, index)) for stem in SUMS) if base == "delta" and sub else ()
-        first = next(filter(None, elements), None)
+        first = next(filter(None, elements), None) or (self.called_alone(joined(sub, "", index)) if base == "delta" and sub else None)
         return None if first is None or self.program is None else self.program.locate(first)
+
+    def called_alone(self, name: str) -> str | None:
+        """A weighted sum that has a letter of its own: delta_S is the gradient of S = W @ x + b."""
+        found = self.literally(name)
+        if found is None or self.program is None:
+            return None
+        rule = self.program.lines[self.program.locate(found)[0]].rule
+        return found if rule is not None and (rule.kind == "bilinear" or rule.function in WEIGHTED) else None
 
     def gradient(self, location: Location, name: str = "") -> Array:
         """d(output)/d(line), zero where the output does not depend on it."""

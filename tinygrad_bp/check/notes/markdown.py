@@ -2,7 +2,7 @@ r"""Where the mathematics of a Markdown file stands: a scanner that goes through
 
 ``$...$``, ``$`...`$``, ``$$...$$`` and fenced blocks of the kind ``math`` are formulas, fenced blocks of the kind ``network``
 declare one. Other fences, code between backquotes and comments are not looked into. $5 is a price unless a dollar sign
-closes it that stands after no space and before no digit.
+closes it that stands after no space and before no digit, and so is 5$ before a space. No formula reaches into code.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tinygrad_bp.errors import FormulaError
 FENCE = re.compile(r"^(?P<quote>(?:[ ]{0,3}>)*)[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*(?P<kind>[\w-]*)(?P<rest>[^\n`]*)$", re.MULTILINE)
 SPECIAL = re.compile(r"\\.|`+|<!--|\$\$|\$|^[ ]{0,3}#{1,6}[ \t]", re.MULTILINE | re.DOTALL)
 QUOTE = re.compile(r"^(?:[ ]{0,3}>)+", re.MULTILINE)
+QUOTES = re.compile("`+")
 PARAGRAPH = re.compile(r"\n[ \t>]*\n")
 COMMENTS = {"not checked": "left out", "wrong": "wrong"}
 DOLLAR = re.compile(r"(?:[^\\$]|\\.)*+\$", re.DOTALL)
@@ -109,10 +110,25 @@ def formula(text: str, start: int, end: int, sign: str) -> tuple[Piece | None, i
         joined = joined and not text[close - 1].isspace() and not text[close + 1 : close + 2].isdigit()  # type: ignore[operator]
         if not joined:
             return None, begin
+    price = sign == "$" and text[start - 1 : start].isdigit() and not text[begin : begin + 1].strip(" .,;:)")
+    if price or (close is not None and code_between(text, begin, close, end)):  # 5$, or a dollar sign before code
+        return (None if price else stray(sign, start)), begin
     if close is None or not joined or PARAGRAPH.search(text, begin, close):
-        return Piece("unclosed", f"nothing closes this {sign}. Write \\$ for a dollar sign", start), begin
+        return stray(sign, start), begin
     quoted = sign == "$" and close - begin > 2 and text[begin] == "`" == text[close - 1]
     return Piece("formula", unquoted(text[begin + quoted : close - quoted]), begin + quoted), close + len(sign)
+
+
+def stray(sign: str, start: int) -> Piece:
+    return Piece("unclosed", f"nothing closes this {sign}. Write \\$ for a dollar sign", start)
+
+
+def code_between(text: str, begin: int, close: int, end: int) -> bool:
+    """Whether code between backquotes begins before a closing dollar sign, so that this one closes nothing."""
+    quotes = QUOTES.search(text, begin + 1, close)  # right after the dollar sign they belong to it: $`x`$
+    if quotes is None or text[begin] == "`" or text.count("{", begin, quotes.start()) > text.count("}", begin, quotes.start()):
+        return False
+    return after_code(text, quotes.end(), end, quotes.group()) > quotes.end()
 
 
 def closing_dollar(text: str, begin: int, end: int) -> int | None:
