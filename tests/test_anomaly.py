@@ -47,15 +47,6 @@ def test_a_bad_input_is_told_from_a_bad_operation():
         np.exp(x)
 
 
-def test_a_graph_recorded_outside_says_how_to_see_the_line():
-    loss = np.sum(np.sqrt(Tensor([0.0], requires_grad=True)))
-    with (
-        tg.detect_anomaly(),
-        pytest.raises(AnomalyError, match=r"Recorded by a line that tg\.detect_anomaly\(\) names if the forward pass"),
-    ):
-        loss.backward()
-
-
 def test_gradients_of_gradients_are_watched():
     with tg.detect_anomaly(), pytest.raises(AnomalyError, match="derivative of sqrt"):
         tg.grad(tg.grad(np.sqrt))(0.0)
@@ -91,9 +82,9 @@ def test_a_failing_formula_says_which_rule_argument_and_line():
         y = broken(x)  # its line
         with pytest.raises(AttributeError) as caught:
             y.backward()
-    (note,) = caught.value.__notes__
-    assert "the derivative of <lambda> with respect to x (tensor 'x'), recorded by" in note
-    assert "y = broken(x)  # its line" in note
+    what, where = caught.value.__notes__
+    assert "the derivative of <lambda> with respect to x (tensor 'x')." in what
+    assert where.endswith("y = broken(x)  # its line.")
 
 
 def test_a_failing_formula_of_ones_own_or_of_linear_algebra_says_the_line_without_being_watched():
@@ -102,9 +93,9 @@ def test_a_failing_formula_of_ones_own_or_of_linear_algebra_says_the_line_withou
     y = broken(x) * 2  # one of ours
     with pytest.raises(AttributeError) as caught:
         y.backward()
-    assert caught.value.__notes__[0].endswith("y = broken(x) * 2  # one of ours.")
+    assert caught.value.__notes__[1].endswith("y = broken(x) * 2  # one of ours.")
     z = np.linalg.det(x * np.zeros((2, 2)))  # singular
     with pytest.raises(np.linalg.LinAlgError) as caught:
         z.backward()
     assert "the derivative of det with respect to a" in caught.value.__notes__[0]
-    assert caught.value.__notes__[0].endswith("# singular.")
+    assert caught.value.__notes__[1].endswith("# singular.")

@@ -101,6 +101,18 @@ def test_bytes_a_node(shape: tuple[int, ...], most: int, most_after: int) -> Non
 
 
 @pytest.mark.usefixtures("no_collector")
+def test_a_node_is_one_object_for_the_garbage_collector() -> None:
+    """Which looks at all of them again and again: the time of a long chain is that of looking."""
+    x = Tensor(1.0, requires_grad=True)
+    gc.collect()
+    before = len(gc.get_objects())
+    y = x
+    for _ in range(1000):
+        y = y * 1.0
+    gc.collect()
+    assert 1000 <= len(gc.get_objects()) - before < 1100
+
+
 def test_memory_is_linear() -> None:
     small, large = memory((), 5_000), memory((), 50_000)
     assert large[0] == pytest.approx(small[0], rel=0.1)

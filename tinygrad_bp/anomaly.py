@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
+from types import CodeType
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from tinygrad_bp.errors import AnomalyError
 
 LIBRARIES = tuple(os.path.dirname(module) for module in (__file__, np.__file__))  # noqa: PTH120  (pathlib is slow to import)
 
-Lines = dict[int, str]  # a node's serial number -> the line that recorded it
+Line = tuple[int, CodeType, int]  # a line of a program: what was recorded since a serial number, code, place in the code
 
 
 class detect_anomaly(ContextDecorator):
@@ -37,49 +38,52 @@ class detect_anomaly(ContextDecorator):
     """
 
     running = 0  # how many are active in all threads: the operations look closer only where there are any
-    lines: ContextVar[Lines | None] = ContextVar("lines", default=None)
+    here: ContextVar[bool] = ContextVar("here", default=False)
 
     def __init__(self) -> None:
-        self.tokens: list[Token[Lines | None]] = []
+        self.tokens: list[Token[bool]] = []
 
     def _recreate_cm(self) -> Self:
         return type(self)()
 
     def __enter__(self) -> None:
         detect_anomaly.running += 1
-        self.tokens.append(self.lines.set(self.lines.get() or {}))
+        self.tokens.append(self.here.set(True))
 
     def __exit__(self, *exc: object) -> None:
         detect_anomaly.running -= 1
-        self.lines.reset(self.tokens.pop())
+        self.here.reset(self.tokens.pop())
 
 
-def watch_forward(what: str, operands: Iterable[Any], result: Any, serial: int) -> None:
-    """Remember the line that recorded a node, and raise if its result is the first that is not finite."""
-    lines = detect_anomaly.lines.get()
-    if lines is None:
+def watch_forward(what: str, operands: Iterable[Any], result: Any) -> None:
+    """Raise if the result of an operation is the first that is not finite."""
+    if not detect_anomaly.here.get():
         return
-    lines[serial] = user_line()
     if (place := _not_finite(result)) is not None:
         fault = next((k for k, a in enumerate(operands) if _not_finite(a) is not None), None)
         cause = "" if fault is None else f", and its operand {fault + 1} was not finite to begin with"
-        raise AnomalyError(f"{what} is {place}{cause}. Recorded by {lines[serial]}")
+        raise AnomalyError(f"{what} is {place}{cause}. Recorded by {user_line()}")
 
 
 def watch_backward(what: str, g: Any, gx: Any, node: Any) -> None:
     """Raise if a formula made something that is not finite."""
-    lines = detect_anomaly.lines.get()
-    if lines is None or (place := _not_finite(getattr(gx, "raw", gx))) is None:
+    if not detect_anomaly.here.get() or (place := _not_finite(gx)) is None:
         return
-    cause = "" if _not_finite(getattr(g, "raw", g)) is None else ", and so was the gradient that came in"
+    cause = "" if _not_finite(g) is None else ", and so was the gradient that came in"
     raise AnomalyError(f"{what} is {place}{cause}. Recorded by {recorded_by(node)}")
 
 
-def recorded_by(node: Any) -> str:
-    """The user's line that recorded a node, where it was watched, or belongs to a rule whose formulas may fail."""
-    lines = detect_anomaly.lines.get() or {}
-    unknown = "a line that tg.detect_anomaly() names if the forward pass runs inside it"
-    return lines.get(node.serial) or str(getattr(node, "line", unknown))
+def locate(error: Exception, name: str, node: Any, later: Iterable[Line | None]) -> None:
+    """Add the user's line to an error of the backward pass, unless it says it already."""
+    if not isinstance(error, AnomalyError):
+        error.add_note(f"{name} was recorded by {recorded_by(node, later)}.")
+
+
+def recorded_by(node: Any, later: Iterable[Line | None] = ()) -> str:
+    """The user's line that recorded a node: its own, or that of the innermost call among those of ``later`` nodes."""
+    own = (node.serial, node.code, node.place) if node.code else None
+    around = [line for line in (own, node.call, *later) if line is not None and line[0] <= node.serial and not is_ours(line)]
+    return _shown(max(around, key=lambda line: line[0])) if around else f"the call that is running, {user_line()}"
 
 
 def _not_finite(a: Any) -> str | None:
@@ -91,10 +95,25 @@ def _not_finite(a: Any) -> str | None:
     return f"{a[index]}" + (f" at index {index}" if index else "")
 
 
-def user_line() -> str:
-    """``file.py:12: y = np.log(x)``: the innermost line on the stack outside this package and NumPy."""
+def is_ours(line: Line) -> bool:
+    """Whether a line belongs to this package or NumPy, not to the user's program."""
+    return line[1].co_filename.startswith(LIBRARIES)
+
+
+def calling(serial: int = 0) -> Line:
+    """The innermost line on the stack outside this package and NumPy."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(LIBRARIES):
         frame = frame.f_back
-    name, number = frame.f_code.co_filename, frame.f_lineno
-    return f"{name}:{number}: {linecache.getline(name, number).strip()}"
+    return serial, frame.f_code, frame.f_lasti
+
+
+def user_line() -> str:
+    """``file.py:12: y = np.log(x)``: the line that is running now."""
+    return _shown(calling())
+
+
+def _shown(line: Line) -> str:
+    _, code, place = line
+    number = next((n for start, end, n in code.co_lines() if n is not None and start <= place < end), code.co_firstlineno)
+    return f"{code.co_filename}:{number}: {linecache.getline(code.co_filename, number).strip()}"

@@ -153,7 +153,7 @@ def shares_memory(a: Any, b: Any) -> bool:
 
 def views(t: Any) -> Iterator[Any]:
     """The tensor, and those whose arrays its array is a view of: a write to one is a write to all."""
-    while hasattr(t, "arrays"):
+    while hasattr(t, "left"):
         yield t
-        linear = t.inputs and (t.rule is None or t.rule.kind == "linear")
-        t = t.inputs[0] if linear and shares_memory(t.raw, t.arrays[0]) else None
+        linear = t.rule is None or t.rule.kind == "linear"
+        t = t.left if linear and t.left is not None and shares_memory(t.raw, t.left_array) else None

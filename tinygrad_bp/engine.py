@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp.anomaly import detect_anomaly, recorded_by, watch_backward
+from tinygrad_bp.anomaly import Line, detect_anomaly, locate, watch_backward
 from tinygrad_bp.changes import Changes, shares_memory, views
 from tinygrad_bp.errors import GraphError, InPlaceError, RuleError, ShapeError
 from tinygrad_bp.functions import sum_to
@@ -51,6 +51,7 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
         yield output, seed
         return
     leaves: list[Tensor] = []
+    calls: list[Line | None] = []  # that led to the nodes that were freed
     cotangents, newest = {output.serial: seed}, [(-output.serial, output)]
     while newest:
         t = heappop(newest)[1]
@@ -59,30 +60,37 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
         if rule is FREED:
             raise GraphError(f"the graph behind {t.label()} was freed by backward(retain_graph=False). Run the forward pass again")
         yield t, g
-        if t.serial < Changes.latest:
-            _ensure_unchanged(t, recorded)
-        for x in _pull_back(t, g, rule.recorded if recorded else rule.pulls, cotangents):
+        try:
+            reached = _pull_back(t, g, recorded, cotangents)
+        except Exception as error:
+            locate(error, rule.name, t, calls if free else [x.call for x in order(output) if x.serial > t.serial])
+            raise
+        for x in reached:
             if x.rule is None:
                 leaves.append(x)
             else:
                 heappush(newest, (-x.serial, x))
         if free:
-            t.rule, t.inputs, t.arrays, t.params = FREED, (), (), None
+            calls += [t.call] if t.call else []
+            t.forget(FREED)
     for x in leaves:
         yield x, cotangents[x.serial]
 
 
-def _pull_back(t: Tensor, g: Any, formulas: tuple[Any, ...], cotangents: dict[int, Any]) -> list[Tensor]:
+def _pull_back(t: Tensor, g: Any, recorded: bool, cotangents: dict[int, Any]) -> list[Tensor]:
     """The chain rule at one node: add to the cotangent of each input, and return those that had none before."""
+    if t.serial < Changes.latest:
+        _ensure_unchanged(t, recorded)
+    formulas = t.rule.recorded if recorded else t.rule.pulls  # type: ignore[union-attr]
     reached = []
-    for x, formula in zip(t.inputs, formulas):  # noqa: B905  (one for each, and this loop is what a small step waits for)
+    for x, formula in zip(t.many or (t.left, t.right), formulas):  # noqa: B905  (this loop is what a small step waits for)
         if isinstance(x, Tensor) and x.tracked and formula is not None:
             try:
                 gx, raw = formula(t, g), x.raw
                 if getattr(gx, "shape", None) != raw.shape or gx.dtype is not raw.dtype:
                     gx = project(gx, x, t)
             except Exception as error:
-                error.add_note(f"This happened in {_derivative(t, formula, x)}, recorded by {recorded_by(t)}.")
+                error.add_note(f"This happened in {_derivative(t, formula, x)}.")
                 raise
             if detect_anomaly.running:
                 watch_backward(_derivative(t, formula, x), g, gx, t)

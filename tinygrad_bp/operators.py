@@ -16,10 +16,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_bp.anomaly import calling
+from tinygrad_bp.changes import next_serial
 from tinygrad_bp.engine import order, pull, push
 from tinygrad_bp.errors import GraphError, ShapeError
 from tinygrad_bp.modes import enable_grad
-from tinygrad_bp.tensor import Tensor
+from tinygrad_bp.tensor import Tensor, called
 
 Function = Callable[..., Any]
 Argnums = int | tuple[int, ...]
@@ -176,6 +178,7 @@ class _Call:
         numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
         if not all(-len(args) <= i < len(args) for i in numbers):
             raise TypeError(f"argnums={argnums} asks for an argument that a call with {len(args)} does not have")
+        self.first = next_serial()
         self.single = isinstance(argnums, int)
         self.chosen = [args[i] for i in numbers]
         self.tensors = any(isinstance(x, Tensor) for arg in args for x in _leaves(arg))
@@ -208,7 +211,7 @@ class _Call:
     def give(self, t: Tensor, tensors: bool = False, linked: bool = False) -> Any:
         """What the caller gets: tensors where there were tensors or an enclosing derivative, otherwise arrays."""
         if linked or self.linked:
-            return t
+            return called(t, calling(self.first))
         copy = t.detach()
         copy.name = None
         return copy if tensors or self.tensors else copy.raw[()]

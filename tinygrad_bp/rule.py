@@ -39,18 +39,17 @@ class Rule:
     """
 
     __slots__ = (
-        "__weakref__", "arguments", "arity", "formulas", "function", "kind", "name", "options", "pulls", "reads", "recorded", "run",
-        "signature", "traced",
+        "__weakref__", "arguments", "arity", "count", "formulas", "function", "kind", "name", "options", "pulls", "reads", "recorded",
+        "run", "signature",
     )  # fmt: skip
 
     def __init__(self, kind: Kind, function: Callable[..., Any], formulas: Mapping[str, Formula | None]) -> None:
         self.kind = kind
         self.function = self.run = function  # the engine calls run, where a rule needs another way to the same result
         self.name = getattr(function, "__name__", repr(function))
-        module = getattr(function, "__module__", None) or "numpy"
-        self.traced = "linalg" in module or not module.startswith(("numpy", "tinygrad_bp"))  # its formulas may fail: remember where it ran
         self.arguments = tuple(formulas)
-        self.arity = len(formulas) if kind != "constant" else None  # a call with so many plain arguments needs no binding
+        self.count = len(formulas)
+        self.arity = self.count if kind != "constant" else None  # a call with so many plain arguments needs no binding
         self.formulas = tuple(formulas.values())
         self.options: dict[str, Any] = {}
         self.signature: tuple[tuple[str, Any], ...] | None = None
@@ -103,34 +102,23 @@ class Rule:
         return tuple(self.arguments.index(name) if name in self.arguments else RESULT for name in names)
 
     def _on_arrays(self, formula: Formula | None, reads: tuple[int, ...]) -> Formula | None:
-        """``pull(node, g)`` on raw arrays. One closure per common case: it runs once per operation and step."""
-        if formula is None or _keywords(formula):
-            return formula and self._with_options(formula, lambda t: [t.raw if i == RESULT else t.arrays[i] for i in reads])
-        match reads:
-            case ():
-                return lambda t, g: formula(g)
-            case (-1,):
-                return lambda t, g: formula(g, t.raw)
-            case (i,):
-                return lambda t, g: formula(g, t.arrays[i])
-            case (i, -1):
-                return lambda t, g: formula(g, t.arrays[i], t.raw)
-            case (i, j) if i != RESULT:
-                return lambda t, g: formula(g, t.arrays[i], t.arrays[j])
-            case _:
-                return lambda t, g: formula(g, *[t.raw if i == RESULT else t.arrays[i] for i in reads])
+        """``pull(node, g)`` on raw arrays."""
+        return formula and _caller(*[self._place(i, "t.raw", "_array", "_arrays") for i in reads], *self._choice(formula))(formula)
 
     def _on_tensors(self, formula: Formula | None, reads: tuple[int, ...]) -> Formula | None:
         """``pull(node, g)`` on the tensors themselves."""
-        return formula and self._with_options(formula, lambda t: [t if i == RESULT else t.inputs[i] for i in reads])
+        return formula and _caller(*[self._place(i, "t", "", "") for i in reads], *self._choice(formula))(formula)
 
-    def _with_options(self, formula: Formula, operands: Callable[[Any], list[Any]]) -> Formula:
+    def _place(self, i: int, result: str, one: str, many: str) -> str:
+        """Where a node keeps what a formula reads."""
+        return result if i == RESULT else f"t.many{many}[{i}]" if self.count > 2 else f"t.{('left', 'right')[i]}{one}"
+
+    def _choice(self, formula: Formula) -> list[str]:
+        """The options that a formula takes, of those of the node."""
         wanted = _keywords(formula)
-        if not wanted:
-            return lambda t, g: formula(g, *operands(t))
         if len(wanted) == len(self.options):
-            return lambda t, g: formula(g, *operands(t), **(t.params or {}))
-        return lambda t, g: formula(g, *operands(t), **{k: v for k, v in (t.params or {}).items() if k in wanted})
+            return ["**(t.params or {})"] * bool(wanted)
+        return [f"**{{k: v for k, v in (t.params or {{}}).items() if k in {wanted}}}"] * bool(wanted)
 
     def derivative(self, i: int, g: Any, operands: Sequence[Any], result: Any, params: Mapping[str, Any] | None) -> Any:
         """The formula of argument ``i``, on whatever the operands are: arrays, tensors, symbols."""
@@ -159,6 +147,13 @@ class Rule:
             if name not in self.options and value is not defaults.get(name, self):
                 raise NoRuleError(f"the rule of {self.name} does not cover the option {name}={value!r}; leave it out")
         return inputs, params or None
+
+
+@functools.cache
+def _caller(*arguments: str) -> Callable[[Formula], Formula]:
+    """The call of a formula, written out: it happens once per operation and step."""
+    make: Callable[[Formula], Formula] = eval(f"lambda formula: lambda t, g: formula({', '.join(('g', *arguments))})")
+    return make
 
 
 def _parameters(formula: Formula) -> tuple[str, ...]:

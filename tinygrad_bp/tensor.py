@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from sys import _getframe
+from types import CodeType
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from tinygrad_bp.anomaly import detect_anomaly, user_line, watch_forward
+from tinygrad_bp.anomaly import Line, calling, detect_anomaly, is_ours, watch_forward
 from tinygrad_bp.changes import Changes, next_serial, read_only, shares_memory, views
 from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, RuleError, ShapeError, TinygradError
 from tinygrad_bp.modes import grad_enabled
@@ -41,8 +43,11 @@ class Name(str):
         return self
 
 
-def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
-    """Run a rule's function on the data, and keep how the result came about where an input is tracked."""
+def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None, depth: int = 0) -> Any:  # noqa: C901  (one call for an operation)
+    """Run a rule's function on the data, and keep how the result came about where an input is tracked.
+
+    ``depth``: how many frames up the user's line stands; 0 where that depends, so that ``called`` says it later.
+    """
     if Changes.exposed:
         Changes.look(inputs)
     tracked = foreign = False
@@ -51,9 +56,11 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
         if isinstance(x, Tensor):
             arrays.append(x.raw)
             tracked = tracked or x.tracked
-        else:
+        elif x.__class__ in SCALARS:
             arrays.append(x)
-            foreign = foreign or x.__class__ not in SCALARS
+        else:
+            arrays.append(np.asarray(x) if isinstance(x, list | tuple) else x)
+            foreign = True
     try:
         raw = rule.run(*arrays, **params) if params else rule.run(*arrays)
     except TinygradError:
@@ -61,38 +68,52 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None) -> Any:
     except (ValueError, TypeError, IndexError) as error:
         raise _explained(error, rule, arrays, params) from error
     tracked = tracked and grad_enabled.get()
+    if foreign and tracked:
+        inputs, arrays = _private(inputs)
     if getattr(raw, "dtype", None) not in FLOATS:
         raw = _as_result(raw, rule, tracked)
     t: Tensor = _new(Tensor)
     t.raw = raw
     t.name = t.gradient = None
     t.changed = 0
-    if tracked:
-        if foreign:  # an array of the caller's may change before the backward pass reads it: keep a copy
-            arrays = [x.raw if isinstance(x, Tensor) else _private(x) for x in inputs]
-            inputs = tuple(x if isinstance(x, Tensor) else a for x, a in zip(inputs, arrays, strict=True))
-        t.tracked = True
-        t.rule = rule
-        t.inputs = inputs
-        t.arrays = tuple(arrays)
-        t.params = params
-    else:
-        t.tracked = False
-        t.rule = t.params = None
-        view = rule.kind == "linear" and shares_memory(raw, arrays[0])
-        t.inputs, t.arrays = (inputs[:1], arrays[:1]) if view else ((), ())
     t.serial = next_serial()
-    if rule.traced or detect_anomaly.running:
-        _watch(t, rule, inputs, arrays)
+    t.tracked = tracked
+    if tracked:
+        t.rule = rule
+        t.params = params
+        if rule.count > 2:
+            t.left = None
+            t.many = inputs
+            t.many_arrays = tuple(arrays)
+        else:
+            t.left = inputs[0]
+            t.left_array = arrays[0]
+            t.right, t.right_array = (inputs[1], arrays[1]) if rule.count == 2 else (None, None)
+            t.many = ()
+        t.code = t.call = None
+        if depth:
+            frame = _getframe(depth)
+            t.code = frame.f_code
+            t.place = frame.f_lasti
+    else:
+        t.rule = t.params = t.code = t.call = None
+        t.left, t.left_array = (inputs[0], arrays[0]) if rule.kind == "linear" and shares_memory(raw, arrays[0]) else (None, None)
+        t.many = ()
+    if detect_anomaly.running:
+        t.call = calling(t.serial)
+        watch_forward(f"the result of {rule.name}({', '.join(map(_operand, inputs))})", arrays, t)
     return t
 
 
-def _watch(t: Tensor, rule: Rule, inputs: tuple[Any, ...], arrays: list[Any]) -> None:
-    """What is worth remembering or looking at, but not for every operation."""
-    if rule.traced and t.tracked:
-        t.line = user_line()
-    if detect_anomaly.running:
-        watch_forward(f"the result of {rule.name}({', '.join(map(_operand, inputs))})", arrays, t.raw, t.serial)
+def called(result: Any, line: Line) -> Any:
+    """The result of a function that recorded several operations, for a line of the user's."""
+    if isinstance(result, Tensor):
+        if result.serial > line[0] and (result.call is None or is_ours(result.call)):
+            result.call = line
+    elif isinstance(result, tuple | list | dict):
+        for x in result.values() if isinstance(result, dict) else result:
+            called(x, line)
+    return result
 
 
 def _operand(x: Any) -> str:
@@ -104,9 +125,12 @@ def _refuse_mask(x: Any) -> None:
         raise DtypeError("a masked array would lose its mask. Write a.filled(0.0), and np.where for what the mask should do")
 
 
-def _private(x: Any) -> Any:
-    _refuse_mask(x)
-    return x if x.__class__ in SCALARS else np.array(x) if isinstance(x, np.ndarray | list | tuple) else x
+def _private(inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]]:
+    """Inputs and their data, with copies of the caller's arrays, which may change before the backward pass reads them."""
+    for x in inputs:
+        _refuse_mask(x)
+    inputs = tuple(np.array(x) if isinstance(x, np.ndarray | list | tuple) else x for x in inputs)
+    return inputs, [x.raw if isinstance(x, Tensor) else x for x in inputs]
 
 
 def _as_result(raw: Any, rule: Rule, tracked: bool) -> Any:
@@ -158,8 +182,8 @@ def take(x: Array, *, index: Any) -> Array:
 def _operator(function: Any, reflected: bool = False) -> Any:
     """A Python operator as a door. It looks its rule up at each call, so that users may declare another."""
     if reflected:
-        return lambda self, other: record(RULES[function], (other, self))
-    return lambda self, other: record(RULES[function], (self, other))
+        return lambda self, other: record(RULES[function], (other, self), None, 2)
+    return lambda self, other: record(RULES[function], (self, other), None, 2)
 
 
 def _in_place(function: Any) -> Any:
@@ -167,7 +191,7 @@ def _in_place(function: Any) -> Any:
 
     def operator(self: Tensor, other: Any) -> Any:
         if self.rule is not None or not self.tracked or grad_enabled.get():
-            return record(RULES[function], (self, other))
+            return record(RULES[function], (self, other), None, 2)
         self.data = function(self.raw, _plain(other))
         return self
 
@@ -176,7 +200,12 @@ def _in_place(function: Any) -> Any:
 
 def _method(function: Any) -> Any:
     """NumPy's function as a method, as arrays have it."""
-    return lambda self, *args, **kwargs: function(self, *args, **kwargs)  # noqa: PLW0108  (a C function is no method)
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        first, frame = next_serial(), _getframe(1)
+        return called(function(self, *args, **kwargs), (first, frame.f_code, frame.f_lasti))
+
+    return method
 
 
 def _comparison(function: Any) -> Any:
@@ -204,21 +233,32 @@ class Tensor:
 
     __slots__ = (
         "__weakref__",
-        "arrays",  # the inputs' data when the operation ran
+        "call",  # the line that called a function of several operations, of which this is the result
         "changed",  # serial number of the last change in place, 0 if none
+        "code",  # the user's, where it is known
         "gradient",  # behind .grad: None, an array, or the tensor that .grad handed out
-        "inputs",  # tensors and plain numbers that the operation read
-        "line",  # of the user's program, where the rule is one whose formulas may fail
+        "left",  # the operation's first input, a tensor or a plain number; of an untracked view, what it is a view of
+        "left_array",  # the data of that input when the operation ran
+        "many",  # the inputs, where they are more than two; left and right are for one or two
+        "many_arrays",
         "name",
         "params",  # metadata of the operation, such as axis; None where there is none
+        "place",  # where in the code the operation was called
         "raw",  # behind .data: the array, without its guards
+        "right",  # the second input
+        "right_array",
         "rule",  # the operation; None for a leaf
         "serial",  # creation order, which is a topological order
         "spoiled",  # where set: nodes older than this may hold an array that somebody else can write to
         "tracked",  # behind .requires_grad
     )
 
-    line: str
+    code: CodeType | None
+    call: Line | None
+    place: int
+    right: Any
+    right_array: Any
+    many_arrays: tuple[Any, ...]
     sweep: ClassVar[Callable[..., None]]  # the engine, which stands above this module, puts itself here
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
@@ -227,8 +267,10 @@ class Tensor:
         self.name = name
         self.gradient: Any = None
         self.rule: Rule | None = None
-        self.inputs: tuple[Any, ...] = ()
-        self.arrays: Any = ()
+        self.left: Any = None
+        self.left_array: Any = None
+        self.many: tuple[Any, ...] = ()
+        self.code = self.call = None
         self.params: Params = None
         self.serial = next_serial()
         self.changed = 0
@@ -294,9 +336,36 @@ class Tensor:
             raise DtypeError(
                 f"only floating-point tensors have gradients; this one is {self.dtype}. Write Tensor(x, dtype=float, requires_grad=True)"
             )
-        if value and self.rule is None and self.inputs:  # the view of another tensor becomes a leaf with values of its own
-            self.raw, self.inputs, self.arrays = self.raw.copy(), (), ()
+        if value and self.rule is None and self.left is not None:  # the view of another tensor becomes a leaf with values of its own
+            self.raw, self.left, self.left_array = self.raw.copy(), None, None
         self.tracked = value
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """What the operation read: tensors and plain numbers, in the order of its rule. A leaf has none.
+
+        They stand in the tensor itself, not in a tuple of its own: half as many objects for the garbage collector.
+        """
+        return self.many or (self.left, self.right)[: self.rule.count] if self.rule is not None else ()
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """The data of the inputs when the operation ran."""
+        if self.rule is None:
+            return ()
+        return self.many_arrays if self.many else (self.left_array, self.right_array)[: self.rule.count]
+
+    @arrays.setter
+    def arrays(self, arrays: tuple[Any, ...]) -> None:
+        if self.many:
+            self.many_arrays = arrays
+        else:
+            self.left_array, self.right_array = (*arrays, None, None)[:2]
+
+    def forget(self, rule: Rule) -> None:
+        """Let go of what a node was computed from; ``rule`` is one for nodes without inputs."""
+        self.rule, self.left, self.right, self.left_array, self.right_array = rule, None, None, None, None
+        self.many, self.many_arrays, self.params = (), (), None
 
     def requires_grad_(self, value: bool = True) -> Self:
         """Set ``requires_grad``, and return the tensor."""
@@ -360,7 +429,7 @@ class Tensor:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
+        return (record(RULES[take], (self,), {"index": i}, 2) for i in range(len(self)))
 
     # -- out of the graph ----------------------------------------------------------------------------------------
 
@@ -424,18 +493,18 @@ class Tensor:
     __floordiv__ = _comparison(np.floor_divide)  # no derivative: a plain array, as that of a comparison
 
     def __abs__(self) -> Tensor:
-        return record(RULES[np.absolute], (self,))  # type: ignore[no-any-return]
+        return record(RULES[np.absolute], (self,), None, 2)  # type: ignore[no-any-return]
 
     def __neg__(self) -> Tensor:
-        return record(RULES[np.negative], (self,))  # type: ignore[no-any-return]
+        return record(RULES[np.negative], (self,), None, 2)  # type: ignore[no-any-return]
 
     def __pos__(self) -> Tensor:
-        return record(RULES[np.positive], (self,))  # type: ignore[no-any-return]
+        return record(RULES[np.positive], (self,), None, 2)  # type: ignore[no-any-return]
 
     def __apply_rule__(self, rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The one room behind the doors."""
         if not kwargs and len(args) == rule.arity:
-            return record(rule, args)
+            return record(rule, args, None, 3)
         if rule.kind == "constant":
             return rule.function(*_plain(args), **_plain(kwargs))
         inputs, params = rule.bind(args, kwargs)
@@ -443,7 +512,7 @@ class Tensor:
             if _any_tracked(params):
                 raise NoRuleError(f"the options of {rule.name} ({', '.join(params)}) are not differentiated; give t.detach() or a number")
             params = {name: _own(value) for name, value in params.items()}
-        return record(rule, inputs, params)
+        return record(rule, inputs, params, 3)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         if "out" in kwargs and not _any_tracked((args, kwargs)) and not any(isinstance(x, Tensor) for x in kwargs["out"]):
@@ -458,7 +527,7 @@ class Tensor:
         return self.__apply_rule__(rule, args, kwargs) if rule else _without_rule(function, "__call__", args, kwargs)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return record(RULES[take], (self,), {"index": _own(index)})  # type: ignore[no-any-return]
+        return record(RULES[take], (self,), {"index": _own(index)}, 2)  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if self.rule is not None or (self.tracked and grad_enabled.get()):
@@ -476,23 +545,23 @@ class Tensor:
             Changes.note(t)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return record(RULES[np.sum], (self,), _given(axis, keepdims))  # type: ignore[no-any-return]
+        return record(RULES[np.sum], (self,), _given(axis, keepdims), 2)  # type: ignore[no-any-return]
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return record(RULES[np.mean], (self,), _given(axis, keepdims))  # type: ignore[no-any-return]
+        return record(RULES[np.mean], (self,), _given(axis, keepdims), 2)  # type: ignore[no-any-return]
 
     def reshape(self, *shape: Any) -> Tensor:
-        return record(RULES[np.reshape], (self,), {"shape": shape[0] if len(shape) == 1 else shape})  # type: ignore[no-any-return]
+        return record(RULES[np.reshape], (self,), {"shape": shape[0] if len(shape) == 1 else shape}, 2)  # type: ignore[no-any-return]
 
     def transpose(self, *axes: Any) -> Tensor:
-        return np.transpose(self, axes[0] if len(axes) == 1 else axes or None)  # type: ignore[return-value]
+        return record(RULES[np.transpose], (self,), {"axes": _own(axes[0] if len(axes) == 1 else axes)} if axes else None, 2)  # type: ignore[no-any-return]
 
     def astype(self, dtype: Any) -> Tensor:
-        return record(RULES[cast], (self,), {"dtype": np.dtype(dtype)})  # type: ignore[no-any-return]
+        return record(RULES[cast], (self,), {"dtype": np.dtype(dtype)}, 2)  # type: ignore[no-any-return]
 
     @property
     def T(self) -> Tensor:
-        return record(RULES[np.transpose], (self,))  # type: ignore[no-any-return]
+        return record(RULES[np.transpose], (self,), None, 2)  # type: ignore[no-any-return]
 
     max, min, prod, var, std = map(_method, (np.max, np.min, np.prod, np.var, np.std))
     cumsum, cumprod, clip, dot, take = map(_method, (np.cumsum, np.cumprod, np.clip, np.dot, np.take))
@@ -578,7 +647,9 @@ def _by_definition(function: Any, method: str, definition: Callable[..., Any], a
     for name, value in kwargs.items():
         if name not in known and value is not None and value is not False and value is not np._NoValue:
             raise NoRuleError(f"the rule of {function.__name__} does not cover the option {name}={value!r}; leave it out")
-    return definition(*args, **{name: value for name, value in kwargs.items() if name in known and value is not np._NoValue})
+    first, frame = next_serial(), _getframe(3)
+    result = definition(*args, **{name: value for name, value in kwargs.items() if name in known and value is not np._NoValue})
+    return called(result, (first, frame.f_code, frame.f_lasti))
 
 
 def _as_data(data: Any, dtype: Any, requires_grad: bool) -> Array:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator, Mapping
+from sys import _getframe
 from typing import Any, Self
 
 import numpy as np
 
 from tinygrad_bp import files
+from tinygrad_bp.changes import next_serial
 from tinygrad_bp.errors import DtypeError, NameLookupError, ShapeError
-from tinygrad_bp.tensor import Tensor
+from tinygrad_bp.tensor import Tensor, called
 
 
 class _Path(str):
@@ -51,7 +53,13 @@ class Module:
     training: bool = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
+        first, frame = next_serial(), _getframe(1)
+        y = self.forward(*args, **kwargs) if kwargs else self.forward(*args)
+        line = first, frame.f_code, frame.f_lasti
+        if y.__class__ is Tensor and y.call is None and y.serial > first:  # what ``called`` does, where it is simple
+            y.call = line
+            return y
+        return called(y, line)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes."""
@@ -190,6 +198,9 @@ def _inside(key: str, value: Any, wanted: Any) -> Iterator[tuple[str, Any]]:
             yield from _inside(f"{key}.{name}", item, wanted)
 
 
+CALL = Module.__call__  # between the modules of a Sequential it has nothing to add: the user's line is that of the whole
+
+
 class Sequential(Module):
     """Modules one after the other.
 
@@ -208,7 +219,7 @@ class Sequential(Module):
 
     def forward(self, x: Any) -> Any:
         for module in self.steps:
-            x = module(x)
+            x = module.forward(x) if module.__class__.__call__ is CALL else module(x)
         return x
 
     def __len__(self) -> int:
