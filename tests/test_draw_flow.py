@@ -32,7 +32,7 @@ def test_the_product_on_a_weight_is_its_gradient(name: str) -> None:
 
 
 def test_what_arrives_at_a_neuron_is_the_sum_of_what_is_carried() -> None:
-    shown = words(draw.backward(worked_example(), "w1", digits=12))
+    shown = words(draw.backward(worked_example(), "w1", digits=12, boxes=False))
     carried = [float(x) for x in re.findall(r"delta_o\d \* w\d = (\S+)", shown)]
     arrives, slope, delta = (
         float(re.findall(rf"{what} (\S+)", shown)[0]) for what in ("h1 sum", r"h1 sum \S+ dout/dnet", r"h1 sum .*? delta")
@@ -101,7 +101,7 @@ def test_a_goal_in_a_wide_layer_is_drawn() -> None:
 def test_crowded_edges_do_not_repeat_long_names(width: int, brief: bool) -> None:
     model = nn.MLP([width, width, 2], rng=0)
     model[2].weight.named("hidden_to_output")
-    shown = words(draw.backward(nn.MSELoss()(model(np.ones(width)), np.zeros(2))))
+    shown = words(draw.backward(nn.MSELoss()(model(np.ones(width)), np.zeros(2)), boxes=False))
     assert ("delta_o1 * hidden_to_output11 = " in shown) is not brief
     assert ("back: delta * weight" in shown) is brief
 

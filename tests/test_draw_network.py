@@ -157,7 +157,7 @@ def test_nothing_overlaps_in_any_network(sizes: list[int], bias: Any, batch: boo
     x = np.full((3, sizes[0]) if batch else sizes[0], 0.5)
     loss = nn.HalfSquaredError()(model(x), np.full((3, sizes[-1]) if batch else sizes[-1], 1.0))
     options = {"written": {"weights": True}, "lines": {"weights": False}}.get(kind, {})
-    drawing = draw.backward(loss, model[0].weight) if kind == "backward" else draw.network(loss, **options)  # type: ignore[arg-type]
+    drawing = draw.backward(loss, model[0].weight, boxes=False) if kind == "backward" else draw.network(loss, **options)  # type: ignore[arg-type]
     places = sorted(boxes(drawing).values())
     assert len(places) > sum(min(n, 4) for n in sizes)
     for k, (left, low, right, high) in enumerate(places):

@@ -53,7 +53,7 @@ def test_nothing_overlaps(name: str, kind: str) -> None:
         "network": lambda: draw.network(loss),
         "by weight": lambda: draw.network(loss, weights=False, by_weight=True),
         "labels": lambda: draw.network(loss, weights=True),
-        "backward": lambda: draw.backward(loss),
+        "backward": lambda: draw.backward(loss, boxes=False),
     }[kind]()
     for (a, first), (b, other) in itertools.combinations(boxes(drawing).items(), 2):
         apart = first[0] >= other[2] or other[0] >= first[2] or first[1] >= other[3] or other[1] >= first[3]

@@ -73,7 +73,7 @@ def check(
 
     ``W[0, 1]`` is the same element as ``W_{12}``, the one in row 1, column 2. Names are the same if they differ only in
     underscores, braces, spaces and hats. Where the graph has no ``delta_o1``, it is the derivative by ``net_o1`` (or ``z_o1``,
-    ``Z_o1``); E, L, J, C and loss are the output. A formula with indices that no sum binds,
+    ``Z_o1``), and ``delta_S`` that by a sum S; E, L, J, C and loss are the output. A formula with indices that no sum binds,
     ``delta_j = \sum_k W_{kj} delta_k ...``, is checked for every value of them. Derivatives inside a formula take autograd's
     value, and the row says so in ``note``.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def draw_boxes(net: Network, show: Show | None = None) -> Drawing:
     canvas = Canvas(lines(*caption).markup(), graph, {"fontsize": "10"}, {"fontsize": "9"}, show)
     name = net.program.lines[net.layers[0].x].name or "x"
     above = canvas.node(_lines(bold(name), Run(f"{net.width(0)} units")), BOX | {"color": SKY, "fillcolor": tint(SKY)}, id="input")
-    for first, how_many in _rows(net):
+    for first, how_many in alike(net):
         if first is None:
             below = canvas.node(_lines(coloured(f"... {how_many} more of the same", GREY)), {"shape": "plaintext"})
         else:
@@ -62,14 +63,14 @@ def _lines(*runs: Run) -> Label:
     return stack(*runs)
 
 
-def _rows(net: Network) -> Iterator[tuple[int | None, int]]:
-    """(layer, 1) for those that are drawn, and (None, how many) for those left out between two of them."""
+def alike(net: Network, start: int = 0) -> Iterator[tuple[int | None, int]]:
+    """(layer, 1) for those that are drawn, and (None, how many) for those left out between two of them; ``start``: the first one."""
 
     def same(k: int) -> tuple[object, ...]:
         layer = net.layers[k]
         return layer.fan(net.program), _activation(net, k), _bias(net, k)
 
-    for _, group in itertools.groupby(range(len(net.layers)), same):
+    for _, group in itertools.groupby(range(start, len(net.layers)), same):
         members = list(group)
         if len(members) <= FEWEST:
             yield from ((k, 1) for k in members)
@@ -91,17 +92,25 @@ def _bias(net: Network, k: int) -> str:
     return "no bias" if layer.bias is None else "one bias" if net.is_shared(layer) else "a bias per neuron"
 
 
+def heading(net: Network, k: int) -> str:
+    inputs, neurons = net.layers[k].fan(net.program)
+    return f"layer {k + 1}: {inputs} -> {neurons}, {_activation(net, k)}"
+
+
 def _layer(net: Network, k: int) -> Iterator[Run]:
     """What the box of a layer says: how many neurons of which kind, and between which bounds its weights are."""
     layer = net.layers[k]
-    inputs, neurons = layer.fan(net.program)
-    yield bold(f"layer {k + 1}: {inputs} -> {neurons}, {_activation(net, k)}")
+    yield bold(heading(net, k))
     weight = net.program.lines[layer.weight]
     yield Run(f"{net.program.names[layer.weight]} {weight.shape}, {_bias(net, k)}")
-    yield Run(f"weights {_between(weight.value)}", number=Number(layer.weight))
+    yield Run(f"weights {between(weight.value)}", number=Number(layer.weight))
     if layer.weight in net.gradients:
-        yield Run(f"grad {_between(net.gradients[layer.weight])}", colour=GRADIENT, number=Number(layer.weight, gradient=True))
+        yield Run(f"grad {between(net.gradients[layer.weight])}", colour=GRADIENT, number=Number(layer.weight, gradient=True))
 
 
-def _between(values: np.ndarray) -> str:
-    return f"{format_number(values.min(), 3)} to {format_number(values.max(), 3)}" if values.size else "none"
+def between(values: np.ndarray[Any, Any], digits: int = 3) -> str:
+    """The bounds of an array's numbers."""
+    if not values.size:
+        return "none"
+    low, high = format_number(values.min(), digits), format_number(values.max(), digits)
+    return f"all {low}" if low == high else f"{low} to {high}"

@@ -61,10 +61,11 @@ class Canvas:
             self.numbers[id or name] = tuple(str(run.number or "") for run in label)
         return name
 
-    def frame(self, style: Mapping[str, str]) -> graphviz.Digraph:
-        """A frame to draw nodes within; it comes into the picture by ``subgraph`` of what is around it."""
+    def frame(self, style: Mapping[str, str], plain: bool = False) -> graphviz.Digraph:
+        """A frame to draw nodes within, or plainly a set of them; it comes into the picture by ``subgraph`` of what is around it."""
         self.frames += 1
-        frame: graphviz.Digraph = graphviz.Digraph(name=f"cluster_{self.frames}", graph_attr=dict(style))
+        name = None if plain else f"cluster_{self.frames}"
+        frame: graphviz.Digraph = graphviz.Digraph(name=name, graph_attr=dict(style))
         return frame
 
     def edge(self, tail: str, head: str, label: Label | None = None, style: Mapping[str, str] | None = None, id: str = "") -> None:  # noqa: A002

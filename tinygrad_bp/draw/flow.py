@@ -9,7 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from tinygrad_bp.draw.columns import Units
+from tinygrad_bp.draw.by_layer import ByLayer
+from tinygrad_bp.draw.columns import MOST, Units
 from tinygrad_bp.draw.drawing import Drawing
 from tinygrad_bp.draw.labels import GREY, VERMILLION, Label, Number, Run, Show, bold, tint
 from tinygrad_bp.draw.networks import WRITTEN, Picture
@@ -22,20 +23,29 @@ from tinygrad_bp.tensor import Tensor
 
 PATH = {"color": VERMILLION, "penwidth": "2.2"}
 ASIDE = {"penwidth": "0.6", "color": GREY, "fillcolor": "#FFFFFF", "fontcolor": GREY, "peripheries": "1"}
+WIDE, TALL = 1_100.0, 900.0  # of a picture that can be read in a notebook, in points
 LONG = 8  # letters of a weight's name, more than which are not repeated on crowded edges
 GOAL = {"color": VERMILLION, "penwidth": "3", "fillcolor": tint(VERMILLION)}
 
 
 def backward(
-    output: Tensor | Program, wrt: str | Tensor | None = None, digits: int = 6, *, sample: int = 0, show: Show | None = None
+    output: Tensor | Program,
+    wrt: str | Tensor | None = None,
+    digits: int = 6,
+    *,
+    sample: int = 0,
+    boxes: bool | None = None,
+    show: Show | None = None,
 ) -> Drawing:
     """Draw how the error flows back through a network of neurons, from the loss to ``wrt``, along every path.
 
     Each output shows d(loss)/d(out), each neuron the derivative of its activation and its delta = d(loss)/d(net), each
     weight on a path what it carries back, delta times weight; a hidden neuron adds up what arrives. What is on no path
     is grey. ``output``: a scalar loss. ``wrt``: a weight, a bias, a neuron's sum or output or an input, or a whole
-    array of these, by name or as a tensor; all weights and biases unless given. ``digits``, ``sample``, ``show``: as
-    in ``network``. Raises ``GraphError`` where there is no chain of layers, or where ``wrt`` is not part of it.
+    array of these, by name or as a tensor; all weights and biases unless given. ``boxes``: one box per layer, with the
+    formulas of whole arrays and the bounds of their numbers; by default where neurons would make a picture too large
+    for a page. ``digits``, ``sample``, ``show``: as in ``network``. Raises ``GraphError`` where there is no chain of
+    layers, or where ``wrt`` is not part of it.
 
     Source: the two diagrams of document "反向传播—BP", steps 2.2 and 2.3.
 
@@ -50,7 +60,14 @@ def backward(
     net = Network.of(output, digits, True, sample)
     if not net.has_loss:
         raise GraphError("the error flows back from a loss, a single number computed from the network's outputs; this output is none")
-    return _Flow(net, _route(net, wrt), show).draw()
+    route = _route(net, wrt)
+    for is_short in (False, True) if boxes is None else (False,) * (not boxes):
+        flow = _Flow(net, route, show, is_short)
+        drawing = flow.draw()
+        if flow.fits or boxes is False:
+            return drawing
+    goal = None if wrt is None else (route.goal, route.layer, Number(*net.program.locate(wrt)))
+    return ByLayer(net, show, forward=False, goal=goal).draw()
 
 
 @dataclass(frozen=True)
@@ -98,18 +115,26 @@ def _units(indices: list[Index], single: bool) -> frozenset[int]:
 class _Flow(Picture):
     """The picture of a network whose numbers are those of the way back."""
 
-    def __init__(self, net: Network, route: Route, show: Show | None) -> None:
-        self.route = route
+    def __init__(self, net: Network, route: Route, show: Show | None, is_short: bool) -> None:
+        self.route, self.is_short = route, is_short
         super().__init__(net, weights=True, show=show)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the picture can be read on a page, once it is drawn, and says all that was asked for."""
+        left_out = any(self.net.width(k) > MOST for k in range(self.depth + 1))
+        return self.page.right <= WIDE and self.height <= TALL and not (self.route.everything and left_out)
 
     @cached_property
     def is_crowded(self) -> bool:
-        return any(self.edge_count(k) > WRITTEN for k in range(self.depth))
+        return self.is_short or any(self.edge_count(k) > WRITTEN for k in range(self.depth))
 
     @cached_property
     def is_brief(self) -> bool:
         """Whether products would take too much room to be written with the names of their factors."""
-        return self.is_crowded and any(len(self.net.weight_name(layer, layer.weight_index(0, 0))) > LONG for layer in self.net.layers)
+        return self.is_short or (
+            self.is_crowded and any(len(self.net.weight_name(layer, layer.weight_index(0, 0))) > LONG for layer in self.net.layers)
+        )
 
     def description(self) -> str:
         return f"How the error flows back from {self.net.loss_name} to {self.route.goal}"

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_bp.draw.by_layer import ByLayer
 from tinygrad_bp.draw.drawing import Canvas, Drawing
 from tinygrad_bp.draw.labels import BLUE, GREY, Label, Number, Run, Show, bold, caption, coloured, lines, short, stack
 from tinygrad_bp.draw.layers import find_layers
 from tinygrad_bp.draw.modules import Group, Modules, Path
+from tinygrad_bp.draw.neurons import Network
 from tinygrad_bp.draw.nodes import KINDS, MODULE, OPERATION, formula, kind_of, legend, operation_label, role, tensor_label
 from tinygrad_bp.draw.sweeps import both_sweeps
 from tinygrad_bp.errors import GraphError
@@ -24,6 +26,7 @@ from tinygrad_bp.tensor import Tensor
 
 OFTEN = 6  # reads of a leaf that are all drawn as edges; long ones make a picture unreadable, and its layout slow
 FAR = 40  # tensors between one and its second or a later reader, over which no edge is drawn, for the same reason
+SHALLOW = 2  # layers of a network whose both passes are drawn operation by operation
 LIMIT = 1_000  # nodes that are drawn one by one; nobody reads more, and the layout would take minutes
 
 
@@ -36,6 +39,7 @@ def graph(
     depth: int | None = None,
     wrt: str | Tensor | None = None,
     backward: bool = False,
+    boxes: bool | None = None,
     show: Show | None = None,
 ) -> Drawing:
     """Draw the computation graph behind one or more tensors, from the leaves above to the output below.
@@ -48,8 +52,9 @@ def graph(
     where the (first) output is a scalar. ``model``: whose modules the frames are; without it they are read off the
     parameters' names, such as "0.weight", where these were not renamed. ``depth``: draw modules that lie so deep as
     one box each; 1 draws layers only. ``wrt``: only the paths that lead from this tensor to the output, with what else
-    their operations read. ``backward``: draw the backward pass too, operation by operation. ``show``: which numbers
-    are written, for pictures in steps.
+    their operations read. ``backward``: draw the backward pass too, operation by operation, or with ``boxes``, by default
+    where a network has more than two layers, with a box per layer for each pass, side by side. ``show``: which numbers are
+    written, for pictures in steps.
 
     What is read again far away is named beside that reader; an edge across the page could not be followed.
     A graph of more than 1,000 nodes is drawn as a summary, whose caption says so. Raises ``GraphError`` where nothing
@@ -68,10 +73,16 @@ def graph(
         raise ValueError(f"depth counts the modules around an operation, from 1; got {depth}")
     if backward and (depth is not None or wrt is not None):
         raise ValueError("backward=True draws every operation of both passes; leave out depth= and wrt=, or backward=True")
+    if boxes and not backward:
+        raise ValueError(
+            "boxes=True draws both passes, a box per layer: give backward=True too, or depth=1 for the modules of the forward pass"
+        )
     program = _with_loss(spoken(output if isinstance(output, Program) else Program.of(output, *more_outputs)))
     known = {p.serial for p in model.parameters()} if model is not None else set()
     if known and not known & program.serials.keys():
         raise GraphError("none of the model's parameters is in the graph: give the model that computed the output")
+    if backward and boxes is not False and (net := _deep(program, boxes, digits)) is not None:
+        return ByLayer(net, show, forward=True).draw()
     if backward and len(program) <= LIMIT:
         picture = _Graph(*both_sweeps(program), digits, {}, None, show, letters=places(program))
     else:
@@ -95,6 +106,17 @@ def _with_loss(program: Program) -> Program:
     if output.index == layers[-1].out:
         return program
     return replace(program, lines=tuple(replace(line, name="loss") if line is output else line for line in program))
+
+
+def _deep(program: Program, boxes: bool | None, digits: int) -> Network | None:
+    """The network whose passes are drawn by layers: where that was asked for, or would be too many operations to read."""
+    try:
+        net = Network(program, digits)
+    except GraphError:
+        if boxes:
+            raise
+        return None
+    return net if net.has_loss and (boxes or len(net.layers) > SHALLOW) else None
 
 
 class _Graph:

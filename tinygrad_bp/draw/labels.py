@@ -89,6 +89,7 @@ class Label:
     size: float = 9.0  # of the letters, in points
     attributes: str = ""  # of the table
     ruled: bool = False  # with a line between the rows
+    left: bool = False  # cells that are narrower than their column stand on its left
 
     def __iter__(self) -> Iterator[Run]:
         """The runs in the order in which they are written."""
@@ -103,7 +104,7 @@ class Label:
         widths = [[math.fsum(run.width(self.size) for run in cell) for cell in row] for row in self.rows]
         rows = []
         for row, wide in zip(written, widths, strict=True):
-            span = "" if len(row) == across else f' COLSPAN="{across}"'
+            span = f' COLSPAN="{across}"' if len(row) < across else ' ALIGN="LEFT"' if self.left else ""
             rows.append("".join(f'<TD WIDTH="{width:.0f}"{span}>{cell}</TD>' for cell, width in zip(row, wide, strict=True)))
         table = f'BORDER="0" CELLBORDER="0" CELLSPACING="0" {self.attributes or PADDED}'
         return f"<<TABLE {table}>{('<HR/>' if self.ruled else '').join(f'<TR>{row}</TR>' for row in rows)}</TABLE>>"
@@ -171,7 +172,7 @@ def caption(*texts: str) -> str:
 
 def folded(text: str) -> list[str]:
     """A long text as the lines of a caption."""
-    return textwrap.wrap(text, LONGEST)
+    return [line.replace("\u00a0", " ") for line in textwrap.wrap(text.replace(" = ", "\u00a0=\u00a0"), LONGEST)]  # no line ends at a sign
 
 
 def stack(*runs: Run, size: float = 10.0) -> Label:

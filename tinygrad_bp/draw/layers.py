@@ -152,3 +152,18 @@ def target_and_error(program: Program, out: int) -> tuple[int | None, int | None
     targets = [i for i in sorted(read) if program.lines[i].rule is None and program.lines[i].shape == shape]
     errors = [line.index for line in later if line.name is not None and line.shape == shape and line.index not in program.outputs]
     return (targets[0] if targets else None), (errors[-1] if errors else None)
+
+
+def usual_names(program: Program) -> dict[int, str]:
+    """Line -> what a textbook calls it, for the lines of a network."""
+    try:
+        layers = find_layers(program)
+    except GraphError:
+        return {}
+    target, _ = target_and_error(program, layers[-1].out)
+    names = {layers[0].x: "x"} | ({} if target is None else {target: "target"}) | {program.output.index: "loss"}
+    for k, layer in enumerate(layers, 1):
+        unit = "o" if k == len(layers) else "h" if len(layers) == 2 else f"h{k}"
+        names |= {layer.weight: f"W{k}", layer.out: f"out_{unit}", layer.net: f"net_{unit}"}
+        names |= {} if layer.bias is None else {layer.bias: f"b{k}"}
+    return names

@@ -93,7 +93,7 @@ class Narration:
 
     def gradient(self, place: int) -> Expression:
         """The name of d(output)/d(line)."""
-        return partial(self.name(self.top), self.name(place))
+        return partial(self.name(self.top), self.name(place), shape=self.program.lines[place].shape)
 
     # -- formulas --------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from tinygrad_bp.draw.circuits import circuit
 from tinygrad_bp.draw.drawing import Drawing
 from tinygrad_bp.draw.graphs import graph
 from tinygrad_bp.draw.labels import Number
-from tinygrad_bp.draw.layers import find_layers, target_and_error
+from tinygrad_bp.draw.layers import find_layers, usual_names
 from tinygrad_bp.draw.narration import Formula, Narration, listed
 from tinygrad_bp.draw.networks import network
 from tinygrad_bp.draw.steps import MOST, Picture, Step, Steps
@@ -105,27 +105,12 @@ def suitable(program: Program) -> Picture:
 
 def _with_names(program: Program, drawn: Iterable[int]) -> Program:
     """The program with a name for each line that is drawn, so that the words can speak of it; arrays of numbers count as inputs."""
-    usual = _usual_names(program)
+    usual = usual_names(program)
     lines = list(program.lines)
     for line in program:
         if line.name is None and (line.index in usual if line.rule is None else line.index in drawn) and (line.shape or not line.constant):
             lines[line.index] = replace(line, name=usual.get(line.index, program.names[line.index]), constant=False)
     return replace(program, lines=tuple(lines))
-
-
-def _usual_names(program: Program) -> dict[int, str]:
-    """Line -> what a textbook calls it, for the lines of a network."""
-    try:
-        layers = find_layers(program)
-    except GraphError:
-        return {}
-    target, _ = target_and_error(program, layers[-1].out)
-    names = {layers[0].x: "x"} | ({} if target is None else {target: "target"}) | {program.output.index: "loss"}
-    for k, layer in enumerate(layers, 1):
-        unit = "o" if k == len(layers) else "h" if len(layers) == 2 else f"h{k}"
-        names |= {layer.weight: f"W{k}", layer.out: f"out_{unit}", layer.net: f"net_{unit}"}
-        names |= {} if layer.bias is None else {layer.bias: f"b{k}"}
-    return names
 
 
 class _Telling:
