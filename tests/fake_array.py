@@ -74,4 +74,6 @@ def unwrap(x: Any) -> Any:
 
 
 def wrap(x: Any) -> Any:
+    if isinstance(x, tuple) and hasattr(x, "_fields"):  # slogdet
+        return type(x)(*map(wrap, x))
     return FakeArray(x) if isinstance(x, np.ndarray | np.generic) else x

@@ -55,7 +55,22 @@ def erf(x: Array) -> Array:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x: the C library's, element by element."""
     if hasattr(x, "map_blocks"):  # dask: later, and where each block is
         return x.map_blocks(erf, dtype=x.dtype)
-    return np.vectorize(math.erf, otypes=[float])(x).astype(x.dtype) if hasattr(x, "dtype") else math.erf(x)
+    if isinstance(x, np.ndarray | np.generic):
+        return np.vectorize(math.erf, otypes=[float])(x).astype(x.dtype)
+    return erf_by_series(x) if hasattr(x, "dtype") else math.erf(x)
+
+
+def erf_by_series(x: Array) -> Array:
+    """The same for the arrays of other libraries, such as CuPy: exp(-x^2) times a series without cancellation.
+
+    Source: Abramowitz and Stegun 1964, 7.1.6.
+    """
+    z = np.minimum(np.abs(x), 6.0)  # from there on it is 1
+    term = series = z
+    for n in range(1, 120):
+        term = term * (z * z / (n + 0.5))
+        series = series + term
+    return np.sign(x) * np.minimum(2 / math.sqrt(math.pi) * np.exp(-z * z) * series, 1.0)
 
 
 def gelu(x: Array) -> Array:
@@ -321,8 +336,7 @@ def cholesky_pullback(g: Array, y: Array) -> Array:
 
 def halved(a: Array) -> Array:
     """The lower triangle, with half of the diagonal."""
-    n = a.shape[-1]
-    return a * (np.tri(n, n, -1) + 0.5 * np.eye(n)).astype(a.dtype)
+    return (np.tril(a) + np.tril(a, -1)) / 2
 
 
 def pad_zeros(x: Array, *, width: tuple[tuple[int, int], ...]) -> Array:
