@@ -295,7 +295,8 @@ def formula(rule: Rule, i: int, text: dict[str, dict[str, str]]) -> str:
         printed = str(rule.derivative(i, expression.symbol("g"), operands, expression.symbol("y"), options))
     except Exception:  # noqa: BLE001
         return f"`{body}`"
-    return f"`{body if 'None' in printed else printed}`"  # where a symbol has no shape, or an index makes an axis
+    unreadable = "None" in printed or len(printed) > 200  # a symbol has no shape, an index makes an axis, a part is repeated
+    return f"`{body if unreadable else printed}`"
 
 
 def derived() -> str:
