@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from tinygrad_bp import Tensor, nn
 from tinygrad_bp.check.formula import parse, parse_all
-from tinygrad_bp.check.formula.evaluate import evaluate, rounding
-from tinygrad_bp.check.formula.scope import Scope
+from tinygrad_bp.check.formula.evaluate import FormulaScope, evaluate, rounding
 from tinygrad_bp.errors import FormulaError, NameLookupError, TinygradError
 from tinygrad_bp.program import Program
 from tinygrad_bp.worked import step_by_step as example
@@ -20,7 +19,7 @@ PROGRAM = Program.of(example.forward())
 
 
 def value(text, aliases=None, program=PROGRAM, lr=0.5):
-    scope = Scope(program, aliases, lr)
+    scope = FormulaScope(program, aliases, lr)
     formula = parse(text, scope.known)
     return evaluate(formula.members[0], formula, scope)
 
@@ -159,7 +158,7 @@ def test_the_shapes_decide_which_product_a_dot_is():
 
 
 def test_the_rounding_of_written_numbers_is_followed():
-    scope = Scope(None)
+    scope = FormulaScope(None)
 
     def off(text):
         formula = parse(text)
@@ -185,7 +184,7 @@ def _programs():
 
 @pytest.mark.parametrize("program", list(_programs()), ids=lambda p: f"{len(p)}-lines")
 def test_printed_formulas_read_back_to_the_same_value(program):
-    scope = Scope(program)
+    scope = FormulaScope(program)
     values = {program.names[i]: program.lines[i].value for i in program.named}
     count = 0
     for place in sorted(program.named):
@@ -247,9 +246,9 @@ def test_hostile_text_ends_soon(text):
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_read_or_refused(text):
     try:
-        for formula in parse_all(text, Scope(PROGRAM).known):
+        for formula in parse_all(text, FormulaScope(PROGRAM).known):
             for member in formula.members:
-                evaluate(member, formula, Scope(PROGRAM, lr=0.5))
+                evaluate(member, formula, FormulaScope(PROGRAM, lr=0.5))
     except TinygradError:
         pass
 

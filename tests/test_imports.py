@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -119,6 +119,46 @@ def test_examples_reach_only_public_names(file: Path) -> None:
     aliases = {a.asname or a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names if a.name == "tinygrad_bp"}
     reached = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in aliases}
     assert reached - {*tinygrad_bp.__all__, "__version__"} == set()
+
+
+def module(file: Path) -> str:
+    """The dotted name of a file."""
+    parts = ["tinygrad_bp", *file.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def circles(reads: Mapping[str, set[str]]) -> set[str]:
+    """The modules in circles of imports: what is left when each that reads nothing left, or that nothing left reads, is taken away."""
+    left = {name: set(others) - {name} for name, others in reads.items()}
+    while True:
+        read = {other for others in left.values() for other in others}
+        done = {name for name, others in left.items() if not others & left.keys() or name not in read}
+        if not done:
+            return set(left)
+        left = {name: others - done for name, others in left.items() if name not in done}
+
+
+def test_no_imports_go_in_circles() -> None:
+    """Inside packages neither, nor within functions, nor for types alone."""
+    modules = {module(file) for file in FILES}
+    reads: dict[str, set[str]] = {}
+    for file in FILES:
+        names = [name for node in ast.walk(ast.parse(file.read_text("utf-8"))) for name in imported(node, file)]
+        reads[module(file)] = {name if name in modules else name.rpartition(".")[0] for name in names} & modules
+    assert sum(map(len, reads.values())) > 300
+    assert circles(reads) == set()
+
+
+@pytest.mark.parametrize(
+    ("reads", "found"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, set()),
+        ({"a": {"b"}, "b": {"a"}}, {"a", "b"}),
+        ({"top": {"a"}, "a": {"b"}, "b": {"c", "low"}, "c": {"a"}, "low": set()}, {"a", "b", "c"}),
+    ],
+)
+def test_a_circle_is_found(reads: dict[str, set[str]], found: set[str]) -> None:
+    assert circles(reads) == found
 
 
 def test_import_brings_nothing_heavy() -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from tinygrad_bp.check import notes
 from tinygrad_bp.check.claims import check
 from tinygrad_bp.check.gradcheck import gradcheck
-from tinygrad_bp.check.report import Report, Row
+from tinygrad_bp.check.report import Report
+from tinygrad_bp.check.rows import Row
 
 __all__ = ["Report", "Row", "check", "gradcheck", "notes"]
 

@@ -14,11 +14,12 @@ import numpy as np
 from tinygrad_bp.check.diagnosis import by_line
 from tinygrad_bp.check.formula import Formula, Written, parse_all
 from tinygrad_bp.check.formula import functions as fn
-from tinygrad_bp.check.formula.evaluate import evaluate, literal, rounding
+from tinygrad_bp.check.formula.evaluate import FormulaScope, evaluate, literal, rounding
 from tinygrad_bp.check.formula.indices import instances
 from tinygrad_bp.check.formula.names import UPDATED, key, parts, readings
 from tinygrad_bp.check.formula.scope import Location, Scope
-from tinygrad_bp.check.report import FULL_PRECISION, ROUNDING, Report, Row, Truth, computed
+from tinygrad_bp.check.report import Report
+from tinygrad_bp.check.rows import FULL_PRECISION, ROUNDING, Row, Truth, computed
 from tinygrad_bp.check.witness import Witness, witness
 from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError
 from tinygrad_bp.expression import Expression, symbol
@@ -105,7 +106,7 @@ def check(
             raise TypeError("the claims are given twice. Write check(output, claims) or check(model, loss, claims=...)")
         claims = claims_or_loss
     program = _program(output, loss, inputs, x, target)
-    checker = Checker(program, Scope(program, aliases, lr), {name: v for name, v in (("x", x), ("target", target)) if v is not None})
+    checker = Checker(program, FormulaScope(program, aliases, lr), {name: v for name, v in (("x", x), ("target", target)) if v is not None})
     rows = [*checker.rows({} if claims is None else claims)]
     rows += checker.rows({f"{name}+": value for name, value in (updated or {}).items()})
     if backward is not None:

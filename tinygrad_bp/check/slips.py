@@ -21,7 +21,7 @@ import numpy as np
 from tinygrad_bp.check.diagnosis import Candidate
 from tinygrad_bp.check.formula import Written, parse
 from tinygrad_bp.check.formula.evaluate import literal
-from tinygrad_bp.check.report import Row
+from tinygrad_bp.check.rows import Row
 from tinygrad_bp.errors import TinygradError
 
 SLIPS = {

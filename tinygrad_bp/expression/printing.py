@@ -6,15 +6,30 @@ Brackets stand where they are needed, and only there. Each writer returns a text
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from tinygrad_bp.expression.tree import Expression
-
 Parts = tuple[str, float]
+
+
+class Node(Protocol):
+    """What is written: a name, a number, or a function of nodes, as an ``Expression`` is one."""
+
+    @property
+    def function(self) -> Any: ...
+    @property
+    def operands(self) -> tuple[Node, ...]: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> Any: ...
+    @property
+    def options(self) -> Mapping[Any, Any]: ...
+    @property
+    def shape(self) -> tuple[int, ...] | None: ...
+
 
 INFIX = {
     np.add: ("+", 1), np.subtract: ("-", 1), np.multiply: ("*", 2), np.divide: ("/", 2), np.matmul: ("@", 1.5), np.power: ("**", 4),
@@ -36,12 +51,12 @@ SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 SPOKEN = {"absolute": "abs"}
 
 
-def text(x: Expression, show: Callable[[Any], str] | None = None, unicode: bool = False) -> str:
+def text(x: Node, show: Callable[[Any], str] | None = None, unicode: bool = False) -> str:
     """Python's notation; with ``unicode`` that of mathematics, as far as a line of text goes."""
     return (_Unicode(show or unicode_name) if unicode else _Text(show or plain_name)).write(x)[0]
 
 
-def latex(x: Expression, show: Callable[[Any], str] | None = None) -> str:
+def latex(x: Node, show: Callable[[Any], str] | None = None) -> str:
     """LaTeX's mathematics, without dollar signs."""
     return _Latex(show or latex_name).write(x)[0]
 
@@ -57,11 +72,11 @@ def format_number(value: Any, digits: int = 9) -> str:
     return found if "e" in found or "n" in found else repr(round(float(found), 12)).removesuffix(".0") if "." not in found else found
 
 
-def plain_name(x: Expression) -> str:
+def plain_name(x: Node) -> str:
     return x.name or format_number(x.value)
 
 
-def unicode_name(x: Expression) -> str:
+def unicode_name(x: Node) -> str:
     """``delta_o1`` as ``δ_o1``, ``y_hat`` as ``ŷ``, ``dE/dw`` as ``∂E/∂w``."""
     if x.operands:
         upper, lower, *held = map(unicode_name, x.operands)
@@ -70,7 +85,7 @@ def unicode_name(x: Expression) -> str:
     return re.sub(r"^(grad_)?([a-z]+)(?![a-z])", lambda m: ("∇" if m[1] else "") + GREEK.get(m[2], m[2]), name)
 
 
-def latex_name(x: Expression) -> str:
+def latex_name(x: Node) -> str:
     r"""``out_h1`` as ``out_{h1}``, ``w5`` as ``w_{5}``; a number in scientific notation with ``\times 10^{}``."""
     if not x.name:
         return latex_number(format_number(x.value))
@@ -137,7 +152,7 @@ class _Text:
     def __init__(self, show: Callable[[Any], str]) -> None:
         self.show = show
 
-    def write(self, x: Expression) -> Parts:
+    def write(self, x: Node) -> Parts:
         if x.function is None:
             words = self.show(x)
             return words, UNARY if words.startswith("-") else ATOM
@@ -147,46 +162,44 @@ class _Text:
         if x.function is np.negative:
             return self.minus(x, parts[0])
         special = getattr(self, f"write_{_name(x)}", None)
-        return (special and special(x, *parts)) or self.call(x, parts)
+        return (special and special(x, *parts)) or self.call(x, parts, x.options)
 
-    def infix(self, x: Expression, a: Parts, b: Parts) -> Parts:
+    def infix(self, x: Node, a: Parts, b: Parts) -> Parts:
         sign, level = INFIX[x.function]
         left, right = _least(sign, level, a, b)
         return f"{_paren(a, left)}{'**' if sign == '**' else f' {sign} '}{_paren(b, right)}", level
 
-    def minus(self, x: Expression, a: Parts) -> Parts:
+    def minus(self, x: Node, a: Parts) -> Parts:
         least = ATOM if a[0].startswith("-") else 2
         return f"-{_paren(a, least)}", UNARY if x.operands[0].function not in (np.multiply, np.divide) else 2
 
-    def call(self, x: Expression, parts: list[Parts]) -> Parts:
+    def call(self, x: Node, parts: list[Parts], options: Mapping[Any, Any]) -> Parts:
         name = _name(x)
-        return (
-            f"{SPOKEN.get(name, name)}({', '.join([*(p[0] for p in parts), *(f'{k}={_option(v)}' for k, v in x.options.items())])})",
-            ATOM,
-        )
+        written = [*(p[0] for p in parts), *(f"{k}={_option(v)}" for k, v in options.items())]
+        return f"{SPOKEN.get(name, name)}({', '.join(written)})", ATOM
 
-    def write_juxtaposed(self, x: Expression, a: Parts, b: Parts) -> Parts:
+    def write_juxtaposed(self, x: Node, a: Parts, b: Parts) -> Parts:
         return f"{a[0]}{self.beside}{b[0]}", 2
 
-    def write_transpose(self, x: Expression, a: Parts) -> Parts | None:
+    def write_transpose(self, x: Node, a: Parts) -> Parts | None:
         if len(x.operands[0].shape or ()) == 1:  # NumPy's vectors are neither rows nor columns
             return a
         dotted = x.operands[0].function is None and any(c in a[0] for c in "./")  # a path, a derivative: (0.weight).T, (dE/dz).T
         return None if x.options else (f"{_paren((a[0], 0) if dotted else a, ATOM)}.T", ATOM)
 
-    def write_join(self, x: Expression, *parts: Parts) -> Parts:
-        return self.call(x.__class__(x.function, x.operands), list(parts))  # where the pieces begin is their own affair
+    def write_join(self, x: Node, *parts: Parts) -> Parts:
+        return self.call(x, list(parts), {})  # where the pieces begin is their own affair
 
-    def write_contract(self, x: Expression, a: Parts, b: Parts) -> Parts:
+    def write_contract(self, x: Node, a: Parts, b: Parts) -> Parts:
         return f"einsum('{x.options['spec']}', {a[0]}, {b[0]})", ATOM
 
-    def write_logical_and(self, x: Expression, a: Parts, b: Parts) -> Parts:
+    def write_logical_and(self, x: Node, a: Parts, b: Parts) -> Parts:
         return f"({a[0]}) & ({b[0]})", -1
 
-    def write_scatter(self, x: Expression, values: Parts, like: Parts) -> Parts:
+    def write_scatter(self, x: Node, values: Parts, like: Parts) -> Parts:
         return f"scatter({values[0]}, at=[{index_text(x.options['index'])}])", ATOM
 
-    def write_take(self, x: Expression, a: Parts) -> Parts | None:
+    def write_take(self, x: Node, a: Parts) -> Parts | None:
         return (f"{_paren(a, ATOM)}[{index_text(x.options['index'])}]", ATOM) if "index" in x.options else None
 
 
@@ -195,7 +208,7 @@ class _Unicode(_Text):
 
     beside = " · "
 
-    def infix(self, x: Expression, a: Parts, b: Parts) -> Parts:
+    def infix(self, x: Node, a: Parts, b: Parts) -> Parts:
         sign, level = INFIX[x.function]
         if sign == "**" and b[0].lstrip("-").isdigit():
             return f"{_paren(a, level + 1)}{b[0].translate(SUPERSCRIPT)}", level
@@ -213,34 +226,34 @@ class _Unicode(_Text):
         }
         return f"{_paren(a, left)}{mark.get(sign, f' {sign} ')}{_paren(b, right)}", level
 
-    def write_transpose(self, x: Expression, a: Parts) -> Parts | None:
+    def write_transpose(self, x: Node, a: Parts) -> Parts | None:
         return None if x.options else (f"{_paren(_whole(x.operands[0], a), ATOM)}ᵀ", ATOM)
 
-    def turned(self, x: Expression, a: Parts) -> Parts:
+    def turned(self, x: Node, a: Parts) -> Parts:
         """The transpose of a vector."""
         return self.write(x.operands[0]) if x.function is np.transpose else (f"{_paren(_whole(x, a), ATOM)}ᵀ", ATOM)
 
-    def write_outer(self, x: Expression, a: Parts, b: Parts) -> Parts:
+    def write_outer(self, x: Node, a: Parts, b: Parts) -> Parts:
         return f"{_paren(a, UNARY)} {_paren(self.turned(x.operands[1], b), ATOM)}", 1.5
 
-    def write_sqrt(self, x: Expression, a: Parts) -> Parts:
+    def write_sqrt(self, x: Node, a: Parts) -> Parts:
         return f"√{_paren(a, ATOM)}", UNARY
 
-    def write_sum(self, x: Expression, a: Parts) -> Parts | None:
+    def write_sum(self, x: Node, a: Parts) -> Parts | None:
         return None if x.options else (f"Σ {_paren(a, 2)}", 1.4)
 
 
 class _Latex(_Text):
     """LaTeX's notation."""
 
-    def write(self, x: Expression) -> Parts:
+    def write(self, x: Node) -> Parts:
         words, level = super().write(x)
         bare = x.function is None and "^" in words and not words.startswith((r"\underset", r"\begin", r"\frac", r"\left"))
         return words, min(level, SCRIPT) if bare else level
 
     beside = r" \, "
 
-    def infix(self, x: Expression, a: Parts, b: Parts) -> Parts:
+    def infix(self, x: Node, a: Parts, b: Parts) -> Parts:
         sign, level = INFIX[x.function]
         if sign == "/":
             return rf"\frac{{{a[0]}}}{{{b[0]}}}", 2
@@ -259,57 +272,57 @@ class _Latex(_Text):
             return rf"{_brackets(self.turned(x.operands[0], a), SCRIPT)} \, {_brackets(b, right)}", level
         return f"{_brackets(a, left)} {marks.get(sign, sign)} {_brackets(b, right)}", level
 
-    def minus(self, x: Expression, a: Parts) -> Parts:
+    def minus(self, x: Node, a: Parts) -> Parts:
         return f"-{_brackets(a, ATOM if a[0].startswith('-') else 2)}", UNARY
 
-    def call(self, x: Expression, parts: list[Parts]) -> Parts:
+    def call(self, x: Node, parts: list[Parts], options: Mapping[Any, Any]) -> Parts:
         name = _name(x)
         head = rf"\{name}" if name in LATEX_FUNCTIONS else rf"\operatorname{{{name.replace('_', ' ')}}}"
-        options = [rf"\mathrm{{{latex_escape(k)}}}={_option(v)}" for k, v in x.options.items()]
-        return rf"{head}\left({', '.join([*(p[0] for p in parts), *options])}\right)", ATOM
+        written = [*(p[0] for p in parts), *(rf"\mathrm{{{latex_escape(k)}}}={_option(v)}" for k, v in options.items())]
+        return rf"{head}\left({', '.join(written)}\right)", ATOM
 
-    def write_transpose(self, x: Expression, a: Parts) -> Parts | None:
+    def write_transpose(self, x: Node, a: Parts) -> Parts | None:
         return None if x.options else (f"{_brackets(_whole(x.operands[0], a), ATOM)}^{{T}}", SCRIPT)
 
-    def turned(self, x: Expression, a: Parts) -> Parts:
+    def turned(self, x: Node, a: Parts) -> Parts:
         """The transpose of a vector."""
         return self.write(x.operands[0]) if x.function is np.transpose else (f"{_brackets(_whole(x, a), ATOM)}^{{T}}", SCRIPT)
 
-    def write_outer(self, x: Expression, a: Parts, b: Parts) -> Parts:
+    def write_outer(self, x: Node, a: Parts, b: Parts) -> Parts:
         return rf"{_brackets(a, UNARY)} \, {_brackets(self.turned(x.operands[1], b), SCRIPT)}", 1.5
 
-    def write_sqrt(self, x: Expression, a: Parts) -> Parts:
+    def write_sqrt(self, x: Node, a: Parts) -> Parts:
         return rf"\sqrt{{{a[0]}}}", ATOM
 
-    def write_absolute(self, x: Expression, a: Parts) -> Parts:
+    def write_absolute(self, x: Node, a: Parts) -> Parts:
         return rf"\left|{a[0]}\right|", ATOM
 
-    def write_logical_and(self, x: Expression, a: Parts, b: Parts) -> Parts:
+    def write_logical_and(self, x: Node, a: Parts, b: Parts) -> Parts:
         return rf"{_brackets(a, 0)} \wedge {_brackets(b, 0)}", -1
 
-    def write_sum(self, x: Expression, a: Parts) -> Parts | None:
+    def write_sum(self, x: Node, a: Parts) -> Parts | None:
         if set(x.options) - {"axis"}:
             return None
         below = rf"_{{\text{{axis {_option(x.options['axis'])}}}}}" if x.options else ""
         return rf"\sum{below} {_brackets(a, 2)}", 1.4
 
-    def write_take(self, x: Expression, a: Parts) -> Parts | None:
+    def write_take(self, x: Node, a: Parts) -> Parts | None:
         if "index" not in x.options:
             return None
         return rf"{_brackets(a, ATOM)}\left[{latex_option(x.options['index'], index_text)}\right]", ATOM
 
-    def write_contract(self, x: Expression, a: Parts, b: Parts) -> Parts:
+    def write_contract(self, x: Node, a: Parts, b: Parts) -> Parts:
         return rf"\operatorname{{einsum}}\left({latex_option(x.options['spec'])}, {a[0]}, {b[0]}\right)", ATOM
 
-    def write_scatter(self, x: Expression, values: Parts, like: Parts) -> Parts:
+    def write_scatter(self, x: Node, values: Parts, like: Parts) -> Parts:
         where = latex_option(x.options["index"], lambda index: f"at {index_text(index)}")
         return rf"\operatorname{{scatter}}\left({values[0]},\ {where}\right)", ATOM
 
-    def write_reshape(self, x: Expression, a: Parts) -> Parts | None:
+    def write_reshape(self, x: Node, a: Parts) -> Parts | None:
         side = _side(x)
         return None if side is None else a if side == "column" else (f"{_brackets(a, ATOM)}^{{T}}", SCRIPT)
 
-    def write_broadcast_to(self, x: Expression, a: Parts) -> Parts | None:
+    def write_broadcast_to(self, x: Node, a: Parts) -> Parts | None:
         size = x.options["shape"]
         if x.operands[0].shape not in ((), None) or len(size) != 1 or not 0 < size[0] <= 4:
             return None
@@ -320,16 +333,16 @@ class _Latex(_Text):
 LATEX_FUNCTIONS = {"exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "arcsin", "arccos", "arctan", "max", "min", "det"}
 
 
-def _name(x: Expression) -> str:
+def _name(x: Node) -> str:
     return x.function if isinstance(x.function, str) else x.function.__name__
 
 
-def _whole(x: Expression, a: Parts) -> Parts:
+def _whole(x: Node, a: Parts) -> Parts:
     """What an exponent belongs to: of the name of a derivative, which is a fraction, all of it."""
     return (a[0], 0) if x.function is None and x.operands else a
 
 
-def _side(x: Expression) -> str | None:
+def _side(x: Node) -> str | None:
     """Whether a reshape writes a vector as a ``row`` or a ``column``."""
     size, inner = x.options.get("shape"), x.operands[0].shape
     if inner is None or len(inner) != 1 or size not in ((1, *inner), (*inner, 1)):
@@ -357,12 +370,12 @@ def index_text(index: Any) -> str:
     return "..." if index is ... else str(index)
 
 
-def _vectors(x: Expression) -> bool:
+def _vectors(x: Node) -> bool:
     """Whether both operands have one axis: their product is a row times a column."""
     return all(operand.shape is not None and len(operand.shape) == 1 for operand in x.operands)
 
 
-def _is_array(x: Expression) -> bool:
+def _is_array(x: Node) -> bool:
     """Whether it stands for more than a number, as far as shapes are known."""
     if x.shape is not None:
         return x.shape != ()

@@ -31,12 +31,30 @@ Array = np.ndarray[Any, Any]
 STEPS = 30_000  # operations, of which a sum sign can ask for any number
 TERMS = 10_000
 COMPUTED_BOUND = re.compile(r"[-*/^]|^[A-Za-z]\+")  # 2n - 1, or n + 1; nl+1 is the size of layer l+1
+ALIASES = 20  # that lead to one another
 NUMBERS = 300  # in one member, whose rounding is followed
 
 
 class Value(NamedTuple):
     array: Array
     turned: str = ""  # "row" for a column after ^T, "column" for a matrix literal with one column
+
+
+class FormulaScope(Scope):
+    """A scope whose aliases may be formulas, which are evaluated in it."""
+
+    depth = 0  # of aliases that lead to aliases
+
+    def alias(self, value: Any) -> Array:
+        if not isinstance(value, str):
+            return super().alias(value)
+        self.depth += 1
+        if self.depth > ALIASES:
+            raise FormulaError(f"the alias {value!r} leads back to itself")
+        formula = self.parse(value)
+        result = evaluate(formula.members[0], formula, self)
+        self.depth -= 1
+        return result
 
 
 def evaluate(x: Expression, formula: Formula, scope: Scope, numbers: Mapping[int, float] | None = None) -> Array:

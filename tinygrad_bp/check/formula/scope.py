@@ -27,7 +27,6 @@ SUMS = ("net", "z", "Z")  # what derivations call a neuron's weighted sum, whose
 WEIGHTED = (np.add, np.subtract, np.sum, linear)  # operations whose results are such sums, besides products of matrices
 ROWS = 1_000  # elements of an intermediate result whose derivatives are taken one by one
 JACOBIAN = 1_000_000
-ALIASES = 20  # aliases that lead to aliases
 SIZE = 10**7  # elements of a result
 
 
@@ -41,7 +40,6 @@ class Scope:
         self.free: set[str] = set()  # free
         self.overrides: dict[Location, Array] = {}
         self.used: list[str] = []
-        self.depth = 0
         self.budget = math.inf  # operations that formulas may still take together
         self.size = SIZE
         self.table: dict[str, list[str]] = {}
@@ -200,18 +198,8 @@ class Scope:
         return value.astype(float) if value.dtype.kind in "biu" else value
 
     def alias(self, value: Any) -> Array:
-        """A number, an array, or a formula."""
-        if not isinstance(value, str):
-            return np.asarray(value, dtype=float)
-        from tinygrad_bp.check.formula.evaluate import evaluate  # evaluates aliases, which are formulas, in this scope
-
-        self.depth += 1
-        if self.depth > ALIASES:
-            raise FormulaError(f"the alias {value!r} leads back to itself")
-        formula = self.parse(value)
-        result = evaluate(formula.members[0], formula, self)
-        self.depth -= 1
-        return result
+        """A number or an array; ``evaluate.FormulaScope`` knows formulas too."""
+        return np.asarray(value, dtype=float)
 
     def updated(self, name: str) -> Array:
         """One step of gradient descent on a named value."""

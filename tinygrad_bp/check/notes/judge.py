@@ -20,7 +20,7 @@ from tinygrad_bp.check.notes import marks, network
 from tinygrad_bp.check.notes.markdown import Piece, Source, pieces
 from tinygrad_bp.check.notes.network import Network, problem
 from tinygrad_bp.check.notes.report import Entry, Found
-from tinygrad_bp.check.report import Row, verdict
+from tinygrad_bp.check.rows import Row, verdict
 from tinygrad_bp.errors import TinygradError
 from tinygrad_bp.expression import Expression
 

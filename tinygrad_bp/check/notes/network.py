@@ -26,7 +26,7 @@ import numpy as np
 
 from tinygrad_bp.check.formula import Formula, parse
 from tinygrad_bp.check.formula import functions as fn
-from tinygrad_bp.check.formula.evaluate import evaluate, literal
+from tinygrad_bp.check.formula.evaluate import FormulaScope, evaluate, literal
 from tinygrad_bp.check.formula.functions import FUNCTIONS
 from tinygrad_bp.check.formula.names import key
 from tinygrad_bp.check.formula.scope import RATES, Scope
@@ -74,7 +74,7 @@ class Network:
 
     def scope(self) -> Scope:
         """The names for the formulas of the text."""
-        return Scope(self.program, self.aliases, self.lr)
+        return FormulaScope(self.program, self.aliases, self.lr)
 
     def finish(self) -> None:
         """Read the graph off; what the loss does not depend on stays known by its value."""
@@ -217,7 +217,7 @@ class _Reader:
         return x.name
 
     def scope(self) -> Scope:
-        return Scope(None, {**self.values, **self.network.aliases})
+        return FormulaScope(None, {**self.values, **self.network.aliases})
 
     def formula(self, text: str, at: int) -> Formula:
         try:

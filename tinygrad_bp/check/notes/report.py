@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_bp.check.report import WIDTH, Report, Row
+from tinygrad_bp.check.report import WIDTH, Report
+from tinygrad_bp.check.rows import Row
 from tinygrad_bp.expression import format_number
 from tinygrad_bp.program import Program
 
