@@ -206,6 +206,8 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     """
     if g.shape is None:  # a symbol whose shape nobody knows
         return np.sum(g, axis=0) if g.ndim > len(shape) else g
+    if isinstance(g, np.ndarray) and g.size == math.prod(shape):  # one sample: along axes of length 1 there is nothing to add
+        return g.reshape(shape)
     extra = g.ndim - len(shape)
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1) if 1 in shape else ()
     if extra:
