@@ -6,6 +6,7 @@ gets a name, delta, and the formulas below go on from there.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -294,15 +295,15 @@ def symbolic(line: Line, i: int, g: Expression, operands: Sequence[Any], result:
     """The rule's formula on symbols; where it is no formula but a program, its name."""
     assert line.rule is not None
     rule = line.rule
-    try:
-        return rule.derivative(i, g, operands, result, line.params)
-    except (AttributeError, TypeError, ValueError, IndexError):
+    if rule.function is not np.linalg.cholesky:  # which has a formula, but one that repeats its parts, and these theirs
+        with contextlib.suppress(AttributeError, TypeError, ValueError, IndexError):
+            return rule.derivative(i, g, operands, result, line.params)
 
-        def pullback(g: Any, y: Any, *arrays: Any) -> Any:
-            return rule.derivative(i, g, arrays, y, line.params)
+    def pullback(g: Any, y: Any, *arrays: Any) -> Any:
+        return rule.derivative(i, g, arrays, y, line.params)
 
-        pullback.__name__ = f"{rule.name}_derivative"
-        return call(pullback, (g, result, *operands))
+    pullback.__name__ = f"{rule.name}_derivative"
+    return call(pullback, (g, result, *operands))
 
 
 def rule_text(rule: Rule, i: int, line: Line, program: Program) -> str:
