@@ -142,6 +142,16 @@ def test_a_derivation_of_one_weight_reads_like_a_textbook() -> None:
     assert not re.search(r"\bt\d", text)
 
 
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (3, 2)])
+def test_sums_of_one_sample_are_sums(shape: tuple[int, ...]) -> None:
+    model, _ = plain()
+    loss = nn.HalfSquaredError()(model(Tensor(np.full(shape, 0.1), name="x")), Tensor(np.ones((*shape[:-1], 1)), name="y"))
+    text = str(tg.explain(loss))
+    assert "E_total = sum((y - z2)**2) / 2\n" in text
+    assert ("sum(delta1, axis=0)" in text) is (len(shape) > 1)
+    assert "reshape" not in text
+
+
 def test_a_comparison_is_a_number() -> None:
     model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.ReLU(), nn.Linear(3, 1, rng=1))
     loss = nn.HalfSquaredError()(model(Tensor([0.1, 0.2], name="x")), np.array([1.0]))

@@ -6,8 +6,7 @@ gets a name, delta, and the formulas below go on from there.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -273,9 +272,9 @@ class Matrices:
         return tuple(steps if self.layout == "numerator" else steps[::-1])
 
 
-def operations(x: Expression) -> int:
-    """How long a formula is: its operations and its names."""
-    return 1 + sum(map(operations, x.operands)) if x.function is not None else 1
+def operations(x: Expression, known: Collection[int] = ()) -> int:
+    """How long a formula is: its operations and its names; ``known``: ids of parts that count as one."""
+    return 1 + sum(operations(y, known) for y in x.operands) if x.function is not None and id(x) not in known else 1
 
 
 def product_of(steps: Sequence[Expression]) -> Expression:
@@ -292,12 +291,16 @@ def juxtaposed(a: Any, b: Any) -> Any:
 
 
 def symbolic(line: Line, i: int, g: Expression, operands: Sequence[Any], result: Any) -> Any:
-    """The rule's formula on symbols; where it is no formula but a program, its name."""
+    """The rule's formula on symbols; where it is no formula but a program, or repeats its parts without end, its name."""
     assert line.rule is not None
     rule = line.rule
-    if rule.function is not np.linalg.cholesky:  # which has a formula, but one that repeats its parts, and these theirs
-        with contextlib.suppress(AttributeError, TypeError, ValueError, IndexError):
-            return rule.derivative(i, g, operands, result, line.params)
+    try:
+        formula = rule.derivative(i, g, operands, result, line.params)
+    except (AttributeError, TypeError, ValueError, IndexError):
+        pass
+    else:
+        if not isinstance(formula, Expression) or operations(formula, {id(x) for x in (g, result, *operands)}) <= 2 * LONG:
+            return formula
 
     def pullback(g: Any, y: Any, *arrays: Any) -> Any:
         return rule.derivative(i, g, arrays, y, line.params)

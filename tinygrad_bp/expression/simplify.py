@@ -353,8 +353,8 @@ def summed(a: Expression, axis: Any = None, keepdims: bool = False) -> Expressio
     plain = call(np.sum, (a,), options)
     if a.shape is None or plain.shape is None:
         return plain
-    if math.prod(a.shape) == math.prod(plain.shape):  # sums of one term each
-        return reshape(a, plain.shape)
+    if a.shape == plain.shape or (a.function is np.reshape and math.prod(a.shape) == math.prod(plain.shape)):
+        return reshape(a, plain.shape)  # sums of one term each
     if (minus := negated(a)) is not None:
         return negative(summed(minus, axis, keepdims))
     if a.function is np.broadcast_to and a.operands[0].shape in ((), None):
