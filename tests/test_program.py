@@ -239,3 +239,9 @@ def test_an_empty_name_is_no_name() -> None:
     program = Program.of(np.sum(x * x).named(""))
     assert "" not in program.names
     assert str(tg.explain(np.sum(x * x), x))
+
+
+def test_numbers_of_an_array_in_the_source_are_given_and_not_sought() -> None:
+    w = leaf([1.0, 2.0], "w")
+    single = Program.of(np.sum(np.square(w - np.array([3.0, 4.0]))) * Tensor(2.0, name="s")).scalars()
+    assert {name for name, i in single.places.items() if single.lines[i].rule is None and single.lines[i].tracked} == {"w1", "w2"}

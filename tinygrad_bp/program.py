@@ -300,8 +300,9 @@ class Program:
             for index, cell in np.ndenumerate(cells[line.index])
             if cell.tensor.serial in program.serials
         }
-        inputs = {where[line.index, index] for line in self.lines if not (line.tracked or line.constant) for index in np.ndindex(line.shape)
-                  if (line.index, index) in where}  # fmt: skip
+        given = [cell.tensor.serial for line in self.lines if not line.tracked and line.shape for cell in cells[line.index].flat]
+        given += [cells[line.index].flat[0].tensor.serial for line in self.lines if not (line.tracked or line.constant or line.shape)]
+        inputs = {program.serials[serial] for serial in given if serial in program.serials}
         lines = tuple(replace(line, tracked=line.index not in inputs) for line in program.lines)
         return replace(program, lines=lines), where
 

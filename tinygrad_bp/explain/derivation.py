@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_bp.errors import FileFormatError, GraphError, NameLookupError, ShapeError
-from tinygrad_bp.explain.document import Block, Chain, Document, Sentence, Table
+from tinygrad_bp.explain.document import EQUALS, Block, Chain, Document, Sentence, Table
 from tinygrad_bp.explain.legible import legible, settled
 from tinygrad_bp.explain.matrices import Layout, Matrices
 from tinygrad_bp.explain.notation import Notation, in_notation, renamed
@@ -151,7 +151,7 @@ def explain(
 def _with_legend(blocks: list[Block], program: Program) -> Iterator[Block]:
     """Beneath the heading, which parameters the letters stand for that occur."""
     said = None if any(isinstance(block, Table) for block in blocks) else {name for block in blocks for name in _names(block)}
-    words = [part for letter, path in entries(program, said) for part in (", ", symbol(letter), f" = {path}" if path else "")][1:]
+    words = [part for letter, path in entries(program, said) for part in (", ", symbol(letter), f"{EQUALS}{path}" if path else "")][1:]
     yield blocks[0]
     if words:
         yield Sentence.of("The parameters: ", *words, ".")

@@ -19,6 +19,7 @@ ROW = 56  # characters of a row of an array, before it goes on in the next line
 SUBSTITUTED = 4  # elements of an array that are put into a formula in LaTeX
 
 TIMES = r" \times "
+EQUALS = "\u00a0=\u00a0"  # within a sentence: no line ends at it
 
 Words = tuple[str | Expression, ...]
 Form = Literal["ascii", "unicode", "latex"]
@@ -207,7 +208,8 @@ class Document:
             elif isinstance(block, Heading):
                 parts.append((False, _sentence(block, form)))
             elif isinstance(block, Sentence | Legend):
-                parts.append((False, textwrap.fill(_sentence(block, form), WIDTH, break_on_hyphens=False, break_long_words=False)))
+                filled = textwrap.fill(_sentence(block, form), WIDTH, break_on_hyphens=False, break_long_words=False)
+                parts.append((False, filled.replace(EQUALS, " = ")))
             else:
                 parts.append((False, "\n".join(_table_lines(block, form))))
         lines = parts[0][1] if parts else ""
@@ -298,6 +300,7 @@ def _sentence(block: Heading | Sentence | Legend, form: Form | Literal["markdown
 
     def one(part: str | Expression) -> str:
         if isinstance(part, str):
+            part = part if form in ("ascii", "unicode") else part.replace(EQUALS, " = ")
             return latex_escape(part) if form == "latex" else part
         if form in ("ascii", "unicode"):
             return written(part, form)
