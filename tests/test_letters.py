@@ -180,6 +180,22 @@ def test_claims_by_either_name() -> None:
     assert not tg.check(loss, {"0.weight": 2 * gradients["0.weight"]}).ok
 
 
+def test_the_formulas_of_a_textbook_are_claims_about_a_plain_model() -> None:
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.Sigmoid(), nn.Linear(3, 2, rng=1), nn.Sigmoid())
+    x, y = Tensor([[0.1, 0.2], [0.4, 0.3]], name="x"), Tensor([[1.0, 0.0], [0.0, 1.0]], name="y")
+    loss = nn.HalfSquaredError()(model(x), y)
+    right = {
+        "W2": "delta2.T @ a1",
+        "W1": r"((\delta_2 W_2) \odot a_1 \odot (1 - a_1))^T x",
+        "b1": "sum(delta_1, axis=0)",
+        "W1_12": r"\sum_{k=1}^{2} x_{k,2} \delta_{1,k1}",
+    }
+    assert tg.check(loss, right).ok
+    backward = r"\delta^{(1)} = (\delta^{(2)} W^{(2)}) \odot a^{(1)} \odot (1-a^{(1)})"
+    assert tg.check(loss, backward).ok
+    assert not tg.check(loss, backward.replace(r"(1-a^{(1)})", "a^{(1)}")).ok
+
+
 @pytest.mark.parametrize("picture", [draw.network, draw.backward, draw.graph, draw.circuit])
 def test_pictures_have_a_legend(picture) -> None:  # type: ignore[no-untyped-def]
     source = picture(plain()[1]).source

@@ -73,10 +73,11 @@ def check(
     diagnosis can tell where stale ones were used.
 
     ``W[0, 1]`` is the same element as ``W_{12}``, the one in row 1, column 2. Names are the same if they differ only in
-    underscores, braces, spaces and hats. Where the graph has no ``delta_o1``, it is the derivative by ``net_o1`` (or ``z_o1``,
-    ``Z_o1``), and ``delta_S`` that by a sum S; E, L, J, C and loss are the output. A formula with indices that no sum binds,
-    ``delta_j = \sum_k W_{kj} delta_k ...``, is checked for every value of them. Derivatives inside a formula take autograd's
-    value, and the row says so in ``note``.
+    underscores, braces, spaces and hats. A parameter that is named by its place in a model, ``0.weight``, is known by that
+    name and by its letter, W1; the report says which is which. Where the graph has no ``delta_o1``, it is the derivative by
+    ``net_o1`` (or ``z_o1``, ``Z_o1``), and ``delta_S`` that by a sum S; E, L, J, C and loss are the output. A formula with
+    indices that no sum binds, ``delta_j = \sum_k W_{kj} delta_k ...``, is checked for every value of them. Derivatives inside
+    a formula take autograd's value, and the row says so in ``note``.
 
     A claim whose shape differs from the gradient's is a mistake, also where broadcasting would hide it.
 
