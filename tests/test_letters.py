@@ -99,6 +99,21 @@ def test_a_layer_that_is_used_twice_has_no_sum_of_its_own() -> None:
     assert names(np.sum(layer(layer(np.ones(2))))) & {"z1", "a1", "z2"} == set()
 
 
+def test_rows_that_are_looked_up_are_no_part_of_the_next_layer() -> None:
+    class Words(nn.Module):
+        def __init__(self) -> None:
+            self.weight = nn.Parameter(np.arange(8.0).reshape(4, 2))
+
+        def forward(self, which: list[int]) -> Tensor:
+            return self.weight[which]
+
+    model = nn.Sequential(Words(), nn.Linear(2, 1, rng=0), nn.Tanh())
+    program = spoken(Program.of(np.sum(model([0, 3, 3]))))
+    assert str(program.definition(program.place("z2"))) == "z1 @ W2.T + b2"
+    assert program.lines[program.place("z1")].shape == (3, 2)
+    assert program.place("a2") > program.place("z2")
+
+
 def test_inputs_with_gradients_are_no_layers() -> None:
     x = Tensor(np.ones((3, 2)), requires_grad=True, name="x")
     model = nn.Sequential(nn.Linear(2, 2, rng=0), nn.Tanh(), nn.Linear(2, 1, rng=0))
@@ -178,6 +193,11 @@ def test_claims_by_either_name() -> None:
     assert tg.check(loss, {"0.weight[1, 0]": float(gradients["0.weight"][1, 0]), "2.bias+": "2.bias - eta delta2"}, lr=0.5).ok
     assert tg.check(loss, {"2.weight": lambda delta2, a1, _2_weight: np.outer(delta2, a1)}).ok
     assert not tg.check(loss, {"0.weight": 2 * gradients["0.weight"]}).ok
+    new = {name: p.numpy() - 0.5 * gradients[name] for name, p in model.named_parameters()}
+    assert tg.check(loss, updated=new, lr=0.5).ok
+    assert tg.check(loss, {"v": gradients["0.weight"], "W1": "0.1 * dE_total/dv / 0.1"}, aliases={"v": "0.weight"}).ok
+    stale = tg.check(loss, {"0.weight": 2 * gradients["0.weight"]}, previous={"0.weight": new["0.weight"], "W2": new["2.weight"]})
+    assert set(stale.previous) == {"W1", "W2"}
 
 
 def test_the_formulas_of_a_textbook_are_claims_about_a_plain_model() -> None:

@@ -31,6 +31,7 @@ from tinygrad_bp.program import Line, Program
 PATH = re.compile(r"(?P<module>[^\s.]+(?:\.[^\s.]+)*)\.(?P<word>[A-Za-z_]\w*)")
 SUM = re.compile(r"(?:net|z)(?=$|[_^\d])(.*)")  # what a weighted sum is called
 NO_ACTIVATIONS = (np.negative, np.positive, np.square)  # functions of one argument that belong to what comes after a layer
+TURNS = (np.transpose, np.swapaxes, np.reshape)
 LEARNED = ("weight", "bias")  # words of parameters, also of those that are frozen
 LISTED = 8  # letters that a legend says one by one
 
@@ -155,8 +156,7 @@ class _Letters:
             return None
         own = {line.index for line in members}
         readers = [line for i in own for line in self.readers[i]]
-        turned = {line.index for line in readers if line.rule is not None and line.rule.kind == "linear" and len(line.operands) == 1}
-        own |= turned  # W.T is W
+        own |= {line.index for line in readers if line.rule is not None and line.rule.function in TURNS}  # W.T is W
         sums = sorted({line.index for i in own for line in self.readers[i]} - own)
         reads = [i for k in sums for i in self.program.lines[k].operands if i in own]
         chained = all(before in self.program.lines[after].operands for before, after in itertools.pairwise(sums))
