@@ -227,3 +227,25 @@ def test_training_equals_eager_training_with_every_loss(loss: Any, activation: A
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
         equal(p.raw, q.raw, 1e-12)
     assert step.recorded == 1
+
+
+def test_what_updates_a_weight_lies_in_memory_as_the_weight_does() -> None:
+    def setup(momentum: float) -> tuple[Any, Any]:
+        model = nn.Sequential(nn.Linear(40, 30, rng=0), nn.Sigmoid(), nn.Linear(30, 20, rng=1))
+        return model, optim.SGD(model.parameters(), lr=0.1, momentum=momentum, weight_decay=0.01)
+
+    x, t = np.random.default_rng(0).random((7, 40)), np.random.default_rng(1).random((7, 20))
+    for momentum in (0.0, 0.9):
+        (model, sgd), (eager, other) = setup(momentum), setup(momentum)
+        step = tg.compile(lambda x, t, model=model: nn.MSELoss()(model(x), t), optimizer=sgd, dialect="matrix")
+        for _ in range(4):
+            loss = nn.MSELoss()(eager(x), t)
+            other.zero_grad()
+            loss.backward()
+            other.step()
+            np.testing.assert_allclose(step(x, t), loss.item(), rtol=1e-13)
+        assert step.recorded == 1
+        assert 'order="F"' in step.source
+        for a, b in zip(model.parameters(), eager.parameters(), strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
+        assert model[0].weight.raw.flags.fnc

@@ -1,13 +1,15 @@
 """Activations, biases of every kind and MLPs, against plain NumPy and PyTorch's names."""
 
+import copy
 import inspect
 import math
+import pickle
 
 import numpy as np
 import pytest
 
 import tinygrad_bp as tg
-from tinygrad_bp import Tensor, nn
+from tinygrad_bp import Tensor, nn, optim
 from tinygrad_bp.errors import ShapeError
 
 rng = np.random.default_rng(0)
@@ -193,3 +195,40 @@ def test_the_repr_counts_parameters():
     )
     tied = nn.Linear(1, 1, bias=False)
     assert repr(nn.Sequential(tied, tied)).endswith(")  # 1 parameter")
+
+
+def changed(layer: nn.Linear) -> dict[str, nn.Linear]:
+    """A layer after everything that gives its weight new values."""
+    found = {name: copy.deepcopy(layer) for name in ("copied", "loaded", "assigned", "computed", "another dtype")}
+    rows = np.ascontiguousarray(layer.weight.numpy())
+    found["loaded"].load_state_dict({"weight": rows, "bias": np.zeros(len(rows))})
+    found["assigned"].weight.data = rows
+    with tg.no_grad():
+        found["computed"].weight -= np.ascontiguousarray(0.1 * rows)
+    found["another dtype"].load_state_dict({"weight": rows.astype(np.float32), "bias": np.zeros(len(rows), np.float32)})
+    return found | {"new": layer, "given": nn.Linear(5, 3, init=rows), "pickled": pickle.loads(pickle.dumps(layer))}
+
+
+def test_the_weight_lies_by_columns_whatever_it_is_given_and_its_gradient_with_it() -> None:
+    for name, layer in changed(nn.Linear(5, 3, rng=0)).items():
+        assert layer.weight.raw.flags.fnc, name
+        assert layer.weight.raw.flags.owndata, name
+        layer(np.ones((4, 5))).sum().backward()
+        assert layer.weight.grad.raw.flags.fnc, name
+        optim.SGD(layer.parameters(), lr=0.1, momentum=0.9).step()
+        assert layer.weight.raw.flags.fnc, name
+
+
+def test_the_gradient_of_another_weight_lies_by_rows_as_that_does() -> None:
+    layer = nn.Linear(5, 3, rng=0)
+    layer.weight = nn.Parameter(np.ascontiguousarray(layer.weight.numpy()))
+    layer(np.ones((4, 5))).sum().backward()
+    assert layer.weight.grad.raw.flags.c_contiguous
+
+
+def test_replacing_a_weight_after_the_forward_pass_is_no_change_in_place() -> None:
+    layer = nn.Linear(5, 3, rng=0)
+    total = layer(np.ones((4, 5))).sum()
+    layer.weight.data = np.zeros((3, 5))
+    total.backward()
+    assert np.array_equal(layer.weight.grad.numpy(), np.full((3, 5), 4.0))

@@ -436,3 +436,14 @@ def test_a_large_matrix_is_changed_in_place_without_a_second_one() -> None:
     optimizer.step()
     assert tracemalloc.get_traced_memory()[1] < array.nbytes / 4
     tracemalloc.stop()
+
+
+def test_a_loaded_state_lies_in_memory_as_the_parameters_do() -> None:
+    layer = nn.Linear(5, 3, rng=0)
+    adam = optim.Adam(layer.parameters())
+    layer(np.ones((4, 5))).sum().backward()
+    adam.step()
+    state = adam.state_dict()
+    state["state"][0] = {key: np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x for key, x in state["state"][0].items()}
+    adam.load_state_dict(state)
+    assert adam.state[0]["exp_avg"].flags.fnc

@@ -141,7 +141,7 @@ def _fingerprint(a: Any) -> int:
     """What a write to an array changes: its bytes, or the name that dask gives to the way it will be computed."""
     if hasattr(a, "get"):  # an array on a GPU: its bytes have to come here to be compared
         a = a.get()
-    return hash(a.tobytes() if isinstance(a, np.ndarray) else getattr(a, "name", None))
+    return hash(a.tobytes("A") if isinstance(a, np.ndarray) else getattr(a, "name", None))
 
 
 def shares_memory(a: Any, b: Any) -> bool:

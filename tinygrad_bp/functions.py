@@ -24,7 +24,8 @@ def sigmoid(x: Array) -> Array:
     0.5932699921071872
     """
     if isinstance(x, np.ndarray) and x.ndim and x.size and x.dtype.itemsize >= 4 and x.item(x.argmin()) > -87:  # exp(87) fits into float32
-        y = np.exp(-x)  # then the naive form is right, and has half the work
+        y = -x  # then the naive form is right, and has half the work
+        np.exp(y, out=y)
         y += 1
         return np.reciprocal(y, out=y)
     e = np.exp(-np.abs(x))

@@ -81,7 +81,7 @@ class Bound:
                 tests.append(f"p{t}.raw is a{t} and p{t}.tracked is {self.tracked[t]}")
             elif node.kind == "state":
                 i, key = node.where
-                given[k] = optimizer.state[i][key] = array.copy()  # the program writes into it, and somebody may hold the old one
+                given[k] = optimizer.state[i][key] = array.copy("K")  # the program writes into it, and somebody may hold the old one
                 space[f"x{k}"] = given[k]
                 tests.append(f"e{i}[{key!r}] is x{k}")
         if optimizer is not None:
@@ -123,4 +123,4 @@ def _settings(optimizer: Any) -> list[tuple[str, Any]]:
 
 
 def _layout(x: Any) -> Any:
-    return (x.shape, x.dtype, x.strides) if isinstance(x, np.ndarray) else None
+    return (x.shape, x.dtype, [s for s, n in zip(x.strides, x.shape, strict=True) if n > 1]) if isinstance(x, np.ndarray) else None

@@ -146,22 +146,27 @@ class _Writer:
     def buffers(self) -> list[str]:
         lines = []
         for slot in self.slots():
-            shapes = list(dict.fromkeys(n.value.shape for n in slot.nodes))
-            first = next((s for s in shapes if math.prod(s) == slot.size), None)
+            layouts: dict[tuple[tuple[int, ...], bool], list[str]] = {}  # (shape, whether by columns) -> names
+            for n in slot.nodes:
+                layouts.setdefault((n.value.shape, n in self.plan.columns), []).append(self.texts[n])
+            first = next((layout for layout in layouts if math.prod(layout[0]) == slot.size), None)
             dtype = "" if slot.dtype == np.float64 else f", {_dtype(slot.dtype)}"
             if first is None:
-                base = self.fresh("memory")
-                lines.append(f"{base} = np.empty({slot.size}{dtype})")
-            for shape in ([first] if first is not None else []) + [s for s in shapes if s != first]:
-                names = list(dict.fromkeys(self.texts[n] for n in slot.nodes if n.value.shape == shape))
-                if shape == first:
-                    lines += _chained(names, f"np.empty({_tuple(shape)}{dtype})")
-                    base, flat = names[0], len(shape) == 1
-                    continue
-                part = base if (first is not None and flat) or first is None else f"{base}.reshape(-1)"
+                flat = self.fresh("memory")
+                lines.append(f"{flat} = np.empty({slot.size}{dtype})")
+            else:
+                (shape, columns), names = first, list(dict.fromkeys(layouts.pop(first)))
+                order = ', order="F"' if columns else ""
+                lines += _chained(names, f"np.empty({_tuple(shape)}{dtype}{order})")
+                flat = names[0] if len(shape) == 1 else f"{names[0]}{'.T' * columns}.reshape(-1)"
+            for (shape, columns), names in layouts.items():
                 size = math.prod(shape)
-                part = part if size == slot.size else f"{part}[:{size}]"
-                lines += _chained(names, part if len(shape) == 1 else f"{part}.reshape({_sizes(shape)})")
+                part = flat if size == slot.size else f"{flat}[:{size}]"
+                if columns:
+                    part = f"{part}.reshape({_sizes(shape[::-1])}).T"
+                elif len(shape) != 1:
+                    part = f"{part}.reshape({_sizes(shape)})"
+                lines += _chained(list(dict.fromkeys(names)), part)
         return lines
 
     def slots(self) -> list[Any]:
@@ -290,9 +295,14 @@ class _Writer:
         """An operand of an elementwise function: of the result's shape already, where a view can have it."""
         if not isinstance(x, Node) or not x.is_array:
             return self.number(x, node)
-        if x.value.shape != node.value.shape and x.value.size == node.value.size and x.value.ndim and self.steady(x):
+        reshaped = x.value.shape != node.value.shape and x.value.size == node.value.size and x.value.ndim
+        if reshaped and self.by_rows(x) and self.steady(x):
             return self.made_view(x, f".reshape({_sizes(node.value.shape)})", "x".join(map(str, node.value.shape)))
         return self.operand(x)
+
+    def by_rows(self, x: Node) -> bool:
+        """Whether another shape of it is a view."""
+        return x not in self.plan.columns and x.value.flags.c_contiguous
 
     def steady(self, x: Node) -> bool:
         """Whether views of it can be made once: of buffers, parameters and constants, not of arguments and what a call returns."""
@@ -436,7 +446,7 @@ class _Writer:
         """Whether all elements of a buffer are reduced: as one long axis that is quicker."""
         x = node.args[0]
         everything = node.options == {"axis": None} or (x.value.ndim == 1 and node.options in ({"axis": 0}, {"axis": (0,)}, {"axis": -1}))
-        return everything and x in self.plan.home
+        return everything and x in self.plan.home and self.by_rows(x)
 
     def short(self, path: str) -> str:
         """The name by which step calls a function: looking one up in a module at each call takes time."""

@@ -378,7 +378,7 @@ def _update(trace: Trace, task: Task, parameters: list[Traced], gradients: list[
             sources = {i: {key: _state_source(trace, task, i, key, x) for key, x in entry.items()} for i, entry in state.items()}
             optimizer.state = {i: dict(entry) for i, entry in sources.items()}
             changes = _changes(trace, task, parameters, gradients)
-            after = {i: {key: _concrete(x) for key, x in entry.items()} for i, entry in optimizer.state.items()}
+            after = {i: {key: _as_kept(x, parameters[i]) for key, x in entry.items()} for i, entry in optimizer.state.items()}
             recording.expects = structure(after)
             if recording.expects == structure(state):
                 break
@@ -420,5 +420,7 @@ def _write(trace: Trace, recording: Recording, source: Any, new: Any, note: str)
         recording.writes.append((source.node, node))
 
 
-def _concrete(x: Any) -> Any:
-    return x.node.value if isinstance(x, Traced) else x
+def _as_kept(x: Any, parameter: Traced) -> Any:
+    """An entry of the state as the optimizer will have it: an array, in memory, lies as the parameter does."""
+    value, like = x.node.value if isinstance(x, Traced) else x, parameter.node.value
+    return np.asfortranarray(value) if isinstance(value, np.ndarray) and value.shape == like.shape and like.flags.fnc else value

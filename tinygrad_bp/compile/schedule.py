@@ -13,6 +13,7 @@ from tinygrad_bp.compile.recording import Recording
 from tinygrad_bp.compile.trace import VIEWS, Node, assigned, cast, quiet_exp, scattered
 
 END = 1 << 60
+LARGE = 256  # numbers from which on the order of a matrix in memory makes a difference
 
 
 def is_view(node: Node) -> bool:
@@ -62,12 +63,14 @@ class Plan:
     home: dict[Node, Slot]
     target: dict[Node, Node]  # a new value -> the parameter or state in whose own array it is computed
     copies: list[tuple[Node, Node]]  # (parameter or state, its new value), where it could not be computed there
+    columns: set[Node] = field(default_factory=set)  # matrices that lie column by column
 
 
 def planned(recording: Recording) -> Plan:
     order = _ordered(recording)
     target, copies = _targets(recording, order)
-    return Plan(order, _homes(recording, order, target), target, copies)
+    columns = _by_columns(recording, order)
+    return Plan(order, _homes(recording, order, target, columns), target, copies, columns)
 
 
 def _ordered(recording: Recording) -> list[Node]:
@@ -136,6 +139,26 @@ def _targets(recording: Recording, order: list[Node]) -> tuple[dict[Node, Node],
     return target, copies
 
 
+def by_columns(x: Any) -> bool:
+    """Whether a matrix lies in memory column by column, as the weights of ``nn.Linear`` do."""
+    return isinstance(x, np.ndarray) and x.flags.fnc and x.size >= LARGE
+
+
+def _by_columns(recording: Recording, order: list[Node]) -> set[Node]:
+    """What a parameter or state that lies by columns is updated from: going through one by rows and the other by columns is slow."""
+    seen_through = {x for n in order if is_view(n) and n.function is not np.transpose for x in n.inputs()}
+    todo = [(new, source.value.shape) for source, new in recording.writes if by_columns(source.value)]
+    found: set[Node] = set()
+    while todo:
+        node, shape = todo.pop()
+        elementwise = isinstance(node.function, np.ufunc) and node.function.signature is None
+        fits = takes_out(node) and node.value.shape == shape and node not in seen_through
+        if fits and node not in found and (elementwise or node.function is np.matmul):
+            found.add(node)
+            todo += [(x, shape) for x in node.inputs() if elementwise]
+    return found
+
+
 def _may_overwrite(node: Node, operand: Node) -> bool:
     """Whether a call may write its result over one of its operands: element by element, and no other view of it is read."""
     reads = [x for x in node.inputs() if root(x) is operand]
@@ -147,7 +170,7 @@ def _may_overwrite(node: Node, operand: Node) -> bool:
     return elementwise and all(x is operand for x in reads)
 
 
-def _homes(recording: Recording, order: list[Node], target: dict[Node, Node]) -> dict[Node, Slot]:
+def _homes(recording: Recording, order: list[Node], target: dict[Node, Node], columns: set[Node]) -> dict[Node, Slot]:
     """Memory for the results: over an operand that dies, else where something died before, else new."""
     last = _last_reads(recording, order)
     home: dict[Node, Slot] = {}
@@ -157,7 +180,8 @@ def _homes(recording: Recording, order: list[Node], target: dict[Node, Node]) ->
         dying.setdefault(k, []).append(n)
     for k, node in enumerate(order):
         if takes_out(node) and node not in target:
-            over = next((n for n in dying.get(k, []) if n in home and _same(n, node) and _may_overwrite(node, n)), None)
+            alike = (n for n in dying.get(k, []) if n in home and _same(n, node) and (n in columns) == (node in columns))
+            over = next((n for n in alike if _may_overwrite(node, n)), None)
             slot = home[over] if over is not None else _slot(free, node)
             slot.nodes.append(node)
             home[node] = slot

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tinygrad_bp.optim.optimizer import Closure, Optimizer, at_least_zero, below_one, put_back
+from tinygrad_bp.optim.optimizer import Closure, Optimizer, at_least_zero, below_one, copied, put_back
 
 
 class BoldDriver(Optimizer):
@@ -71,7 +71,7 @@ class BoldDriver(Optimizer):
             raise TypeError("BoldDriver compares losses, so step() needs a closure that computes the loss and calls backward()")
         loss = closure()
         before = float(loss.item())
-        gradients, values = [p.gradient for p in self.params], [p.raw.copy() for p in self.params]
+        gradients, values = [p.gradient for p in self.params], [copied(p.raw) for p in self.params]
         self.optimizer.step()
         after = float(closure().item())
         if after <= before + self.tolerance * abs(before):

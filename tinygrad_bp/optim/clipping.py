@@ -29,7 +29,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float, norm
     """
     at_least_zero(max_norm=max_norm)
     found = list(_gradients(parameters))
-    norms = np.array([float(np.linalg.norm(np.ravel(g), norm_type)) if g.size else 0.0 for _, g in found])
+    norms = np.array([float(np.linalg.norm(_in_a_row(g), norm_type)) if g.size else 0.0 for _, g in found])
     total = float(np.linalg.norm(norms, norm_type)) if found else 0.0
     scale = min(1.0, max_norm / (total + 1e-6)) if not math.isnan(total) else math.nan
     for p, g in found:
@@ -51,6 +51,10 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -
     at_least_zero(clip_value=clip_value)
     for p, g in _gradients(parameters):
         p.gradient = np.clip(g, -clip_value, clip_value)
+
+
+def _in_a_row(g: Array) -> Array:
+    return g.ravel("K") if isinstance(g, np.ndarray) else np.ravel(g)  # as it lies in memory, so that nothing is copied
 
 
 def _gradients(parameters: Iterable[Tensor] | Tensor) -> Iterator[tuple[Any, Array]]:

@@ -97,7 +97,7 @@ class Optimizer:
         self.check_state_dict(state)
         for name, value in state["settings"].items():
             setattr(self, name, value)
-        self.state = _copied(state["state"])
+        self.state = {i: {key: _laid_out_like(self.params[i], x) for key, x in entry.items()} for i, entry in state["state"].items()}
 
     def check_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raise unless ``state`` can be loaded."""
@@ -125,8 +125,19 @@ def put_back(params: Iterable[Any], values: Iterable[Array]) -> None:
         Changes.note(p)
 
 
+def copied(x: Any) -> Any:
+    """A copy of a number or an array, which lies in memory as the array does."""
+    return np.array(x) if isinstance(x, np.ndarray) else x.copy() if hasattr(x, "copy") else x
+
+
 def _copied(state: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
-    return {i: {key: v.copy() if hasattr(v, "copy") else v for key, v in entry.items()} for i, entry in state.items()}
+    return {i: {key: copied(v) for key, v in entry.items()} for i, entry in state.items()}
+
+
+def _laid_out_like(p: Any, x: Any) -> Any:
+    """A copy of an array of the state in the order of the parameter, by columns or by rows: an update reads both."""
+    arrays = isinstance(x, np.ndarray) and isinstance(p.raw, np.ndarray)
+    return np.array(x, order="F" if p.raw.flags.fnc else "C") if arrays else copied(x)
 
 
 def _leaves(params: Iterable[Any]) -> list[Any]:

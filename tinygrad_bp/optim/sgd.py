@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tinygrad_bp.optim.optimizer import LARGE, Optimizer, at_least_zero
+from tinygrad_bp.optim.optimizer import LARGE, Optimizer, at_least_zero, copied
 from tinygrad_bp.tensor import Array, Tensor
 
 
@@ -61,12 +61,14 @@ class SGD(Optimizer):
         if self.momentum or self.weight_decay:
             super().change_large(i, value, gradient)
             return
+        if value.flags.fnc:  # rows of the transpose are whole in memory
+            value, gradient = value.T, gradient.T
         rows = max(1, LARGE * len(value) // (2 * value.size))
         for k in range(0, len(value), rows):
             value[k : k + rows] -= self.lr * gradient[k : k + rows]
 
     def _velocity(self, i: int, gradient: Array) -> Array:
         before = self.state.get(i)  # at first a copy: the gradient belongs to the tensor, and may be written to there
-        v = gradient.copy() if before is None else self.momentum * before["momentum_buffer"] + (1 - self.dampening) * gradient
+        v = copied(gradient) if before is None else self.momentum * before["momentum_buffer"] + (1 - self.dampening) * gradient
         self.state[i] = {"momentum_buffer": v}
         return v

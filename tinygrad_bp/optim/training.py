@@ -16,7 +16,7 @@ from tinygrad_bp.optim import metrics
 from tinygrad_bp.optim.batches import Batches
 from tinygrad_bp.optim.clipping import clip_grad_norm_
 from tinygrad_bp.optim.history import History
-from tinygrad_bp.optim.optimizer import Optimizer, put_back
+from tinygrad_bp.optim.optimizer import Optimizer, copied, put_back
 from tinygrad_bp.optim.progress import CtrlC, display
 from tinygrad_bp.optim.schedules import Schedule
 from tinygrad_bp.tensor import Tensor
@@ -263,7 +263,7 @@ class _Run:
     def update(self) -> None:
         """One step of the optimizer, from the loss that is computed already."""
         h, value = self.history, self.finite(self.pending.item())
-        self.kept = [p.raw.copy() for p in self.optimizer.params]
+        self.kept = [copied(p.raw) for p in self.optimizer.params]
         self.optimizer.step(self.closure)
         self.output = None  # so that the next forward pass does not meet the graph of this one in memory
         h.batch_loss.append(value)
@@ -338,7 +338,7 @@ class _Run:
                 value=value,
                 at=h.updates,
                 stale=0,
-                weights=[] if self.restore_best is False else [p.raw.copy() for p in self.optimizer.params],
+                weights=[] if self.restore_best is False else [copied(p.raw) for p in self.optimizer.params],
             )
         elif h.updates % self.every == 0:  # the one at the end of a run that will be resumed does not count
             best["stale"] += 1
