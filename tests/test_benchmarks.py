@@ -1,6 +1,10 @@
 """The benchmark suite runs, and what it counts does not depend on the machine."""
 
+import os
+import platform
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -39,3 +43,11 @@ def test_a_training_step_records_five_nodes() -> None:
     loss = criterion(model(x), y)
     assert [t.rule.name for t in order(loss) if t.rule is not None] == ["linear", "sigmoid", "linear", "sigmoid", "half_sum_of_squares"]
     assert isinstance(loss, tg.Tensor)
+
+
+def test_the_kernels_are_those_that_were_asked_for() -> None:
+    known = subprocess.run(
+        [sys.executable, "-c", "from tests.benchmarks import speed; print(speed.kernels())"],
+        capture_output=True, text=True, check=True, cwd=speed.ROOT, env=os.environ | {"OPENBLAS_CORETYPE": "Haswell"},
+    ).stdout  # fmt: skip
+    assert "kernels Haswell: as --kernels says" in known or "unknown BLAS" in known or platform.machine() != "x86_64"

@@ -540,15 +540,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="+", choices=list(sections(1)), default=list(sections(1)))
     parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--kernels", help="of OpenBLAS, such as Haswell (AVX2) or SkylakeX (AVX-512); left out: its own choice")
     args = parser.parse_args()
+    start_with(args.kernels)
     from tests.benchmarks.scale import environment
 
     libraries = [name for name in ("torch", "jax", "mygrad", "autograd", "numba") if _found(name)]
     print(environment(libraries))
+    print(kernels())
     warnings.simplefilter("ignore")  # of the peers
     for name in args.only:
         for line in sections(args.rounds)[name]():
             print(line, flush=True)
+
+
+def start_with(core: str | None) -> None:
+    """Start again if the environment asks for other kernels: OpenBLAS chooses them once, when NumPy is imported."""
+    if os.environ.get("OPENBLAS_CORETYPE") == core:
+        return
+    others = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    chosen = {} if core is None else {"OPENBLAS_CORETYPE": core}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], others | chosen)
+
+
+def kernels() -> str:
+    """A line about who computes NumPy's products of matrices, which are nearly all of a large step."""
+    maps = Path("/proc/self/maps")
+    mapped = maps.read_text(encoding="utf-8").splitlines() if maps.exists() else []
+    for path in sorted({line.split()[-1] for line in mapped if "openblas" in line}):
+        library = ctypes.CDLL(path)
+        for name in ("scipy_openblas_get_corename64_", "openblas_get_corename64_", "openblas_get_corename"):
+            if hasattr(library, name):
+                ask = getattr(library, name)
+                ask.restype = ctypes.c_char_p
+                chosen = "as --kernels says" if "OPENBLAS_CORETYPE" in os.environ else "its own choice for this processor"
+                return f"NumPy multiplies matrices with OpenBLAS, kernels {ask().decode()}: {chosen}"
+    return "NumPy multiplies matrices with an unknown BLAS"
 
 
 def _found(name: str) -> bool:

@@ -13,7 +13,6 @@ from tinygrad_bp.compile.recording import Recording
 from tinygrad_bp.compile.trace import VIEWS, Node, assigned, cast, quiet_exp, scattered
 
 END = 1 << 60
-LARGE = 256  # numbers from which on the order of a matrix in memory makes a difference
 
 
 def is_view(node: Node) -> bool:
@@ -141,7 +140,7 @@ def _targets(recording: Recording, order: list[Node]) -> tuple[dict[Node, Node],
 
 def by_columns(x: Any) -> bool:
     """Whether a matrix lies in memory column by column, as the weights of ``nn.Linear`` do."""
-    return isinstance(x, np.ndarray) and x.flags.fnc and x.size >= LARGE
+    return isinstance(x, np.ndarray) and x.flags.fnc
 
 
 def _by_columns(recording: Recording, order: list[Node]) -> set[Node]:
