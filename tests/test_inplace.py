@@ -14,6 +14,7 @@ import tinygrad_bp as tg
 from tinygrad_bp import Tensor, grad
 from tinygrad_bp.changes import Changes
 from tinygrad_bp.errors import ConversionError, GraphError, InPlaceError, NoRuleError
+from tinygrad_bp.rule import RULES
 
 START = np.array([[1.0, 2.0], [3.0, 4.0]])
 
@@ -375,3 +376,33 @@ def test_updates_of_a_tracked_leaf_as_in_pytorch(update: str) -> None:
     loss.backward()  # the graph kept the values that it was recorded with
     np.testing.assert_array_equal(w.grad.numpy(), [2.0, 4.0])
     assert run(w, 2.0) is not w  # outside, the name is bound to a new tensor
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        tg.general(lambda x: x, x=lambda g: -g),
+        tg.pointwise(lambda x: x, x=lambda g: -g),
+        tg.general(lambda x: x.ravel(), x=lambda g, x: -g.reshape(x.shape)),
+        tg.general(lambda a, b, x: x[:], a=None, b=None, x=lambda g: -g),
+    ],
+)
+def test_a_rule_of_ones_own_may_return_its_argument(rule: Any) -> None:
+    """Gradient reversal: the result is a view, so that a write to the argument is a write to it."""
+    w = Tensor([1.0, 2.0], requires_grad=True)
+    h = rule(*[1.0] * (RULES[rule].count - 1), w)
+    loss = np.sum(h * h)
+    with tg.no_grad():
+        w[0] = 100.0
+    with pytest.raises(InPlaceError, match="changed in place"):
+        loss.backward()
+
+
+def test_an_untracked_view_by_a_rule_of_ones_own() -> None:
+    same = tg.pointwise(lambda x: x, x=lambda g: g)
+    t, w = Tensor([1.0, 2.0]), Tensor([1.0, 1.0], requires_grad=True)
+    y = same(t)
+    loss = np.sum(t * w)
+    y[0] = 50.0
+    with pytest.raises(InPlaceError, match="changed in place"):
+        loss.backward()

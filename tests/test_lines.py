@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import linecache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,20 @@ LINES = [
     "_, y = tg.jvp(np.tanh, (x,), (x,))",
     "y = {'out': np.sin(x)}['out']",
     "y = model(x)",
+    "y = nn.Sequential(np.tanh, lambda a: np.var(a, axis=0))(x)",
+    "y = [[np.tanh(x)], {'a': (nn.Linear(3, 3, rng=0)(x),)}][1]['a'][0]",
+    "y = x // 2.0 + x % 2.0",
 ]
+
+
+class Block(nn.Module):
+    """A module of the user's that ends in one of ours."""
+
+    def __init__(self) -> None:
+        self.inner = nn.Sequential(nn.Linear(3, 4, rng=0), nn.Tanh())
+
+    def forward(self, x: Any) -> Any:
+        return self.inner(x).var()
 
 
 def recorded(line: str, name: str, **names: Any) -> Tensor:
@@ -133,6 +147,14 @@ def test_lines_inside_a_module_of_the_users_are_the_innermost() -> None:
         assert "np.tanh(x) * 0.5" in named_line(same, z, True)
 
 
+@pytest.mark.parametrize("name", ["linear", "tanh"])
+def test_what_a_sequential_computes_before_a_module_of_the_users(name: str) -> None:
+    z = recorded("y = nn.Sequential(nn.Linear(3, 3, rng=0), nn.Tanh(), block)(x)", "program.py", block=Block())
+    first, second = (t for t in order(z) if t.rule and t.rule.name == name)
+    assert f"{name} was recorded by program.py:2: y = nn.Sequential(" in named_line(first, z, True)
+    assert "return self.inner(x).var()" in named_line(second, z, True)
+
+
 def test_a_change_in_place_is_told_with_the_line_that_read_the_value() -> None:
     w = Tensor([1.0, 2.0], requires_grad=True, name="w")
     y = np.sum(w * w)  # reads w
@@ -148,3 +170,43 @@ def test_derivatives_of_derivatives_belong_to_the_line_that_took_them(monkeypatc
     with pytest.raises(ZeroDivisionError, match="boom") as caught:
         tg.grad(tg.grad(np.sin))(2.0)  # this line
     assert caught.value.__notes__[-1].endswith("tg.grad(tg.grad(np.sin))(2.0)  # this line.")
+
+
+def test_an_anomaly_of_a_second_derivative_is_the_users() -> None:
+    with np.errstate(divide="ignore"), tg.detect_anomaly(), pytest.raises(tg.errors.AnomalyError) as caught:
+        tg.grad(tg.grad(lambda a: a**1.5))(0.0)  # this line
+    assert str(caught.value).endswith("# this line")
+
+
+@pytest.mark.parametrize(("function", "line"), [(np.var, "# first line"), (np.cos, "# second line")])
+def test_a_pullback_on_a_line_of_its_own(function: Any, line: str) -> None:
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    _, pullback = tg.vjp(lambda a: np.sin(a) * np.var(a), x)  # first line
+    (g,) = pullback(np.ones(2))  # second line
+    z = np.sum(g)
+    names = {np.var: "square", np.cos: "cos"}
+    node = next(t for t in order(z) if t.rule and t.rule.name == names[function])
+    assert named_line(node, z, True).endswith(line + ".")
+
+
+def test_forward_mode_says_where_too() -> None:
+    broken = tg.pointwise(lambda x: x * 2, x=lambda g: 1 // 0)
+    with pytest.raises(ZeroDivisionError) as caught:
+        tg.jvp(lambda x: broken(x) * 2, (1.0,), (1.0,))  # this line
+    assert caught.value.__notes__[0] == "This happened in the derivative of <lambda>, forward."
+    assert caught.value.__notes__[1].endswith("# this line.")
+
+
+def test_a_failure_in_front_of_a_freed_part_is_told() -> None:
+    x = Tensor(2.0, requires_grad=True)
+    h = x * 3
+    h.backward(retain_graph=False)
+    z = h * 2 + 1  # this line
+    assert named_line(z, z, True).endswith("# this line.")
+
+
+def test_a_folder_with_a_longer_name_is_the_users() -> None:
+    beside = str(Path(tg.__file__).parent) + "_lab/train.py"
+    z = recorded("y = x * 2.0", beside)
+    node = next(t for t in order(z) if t.rule and t.rule.name == "multiply")
+    assert "_lab/train.py:2: y = x * 2.0" in named_line(node, z, True)

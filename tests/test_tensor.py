@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import array
+import collections
 import copy
+import fractions
 import math
+import operator
 import pickle
 from typing import Any
 
@@ -132,7 +136,7 @@ def test_matmul_on_both_sides() -> None:
 
 
 def test_divisions_that_numpy_has_and_we_do_not() -> None:
-    for run in (lambda t: 2 // t, lambda t: divmod(t, 2), lambda t: ~t, round):
+    for run in (lambda t: divmod(t, 2), lambda t: ~t, round):
         with pytest.raises(TypeError):
             run(leaf(1.5))
 
@@ -546,3 +550,92 @@ def test_a_floor_division_has_no_derivative() -> None:
     quotient = leaf([5.0, 7.0]) // 2
     assert isinstance(quotient, np.ndarray)
     np.testing.assert_array_equal(quotient, [2.0, 3.0])
+
+
+# -- what stands beside a tensor ---------------------------------------------------------------------------------------------
+
+
+class Labelled:
+    """Like a pandas Series: it takes part in ufuncs, and would align by its labels."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = np.array(values)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.values
+
+    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
+        return Labelled(self.values[::-1])
+
+
+class Scales:
+    """A class that multiplies arrays in its own way, and tells NumPy to keep out."""
+
+    __array_ufunc__ = None
+
+    def __rmul__(self, other: Any) -> Any:
+        return other * 1000
+
+
+class Own(np.ndarray):
+    pass
+
+
+SQUARE = np.array([[1.0, 2.0], [3.0, 4.0]])
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.parametrize("tracked", [True, False])
+@pytest.mark.parametrize("operation", [operator.add, operator.sub, operator.mul, operator.truediv, np.multiply, np.maximum])
+@pytest.mark.parametrize(
+    "make",
+    [
+        np.asmatrix,
+        np.ndarray.tolist,
+        lambda a: tuple(map(tuple, a.tolist())),
+        Labelled,
+        lambda a: a.view(type("Own", (np.ndarray,), {})),
+        memoryview,
+    ],
+    ids=["matrix", "list", "tuple", "labelled", "subclass", "memoryview"],
+)
+def test_every_operand_is_an_array_of_numpys(make: Any, operation: Any, tracked: bool) -> None:
+    """A class of its own would take * for a product of matrices, or align by labels, and the gradient would not."""
+    x = Tensor(SQUARE, requires_grad=tracked)
+    y = operation(x, make(SQUARE + 1))
+    assert type(y.raw) is np.ndarray
+    np.testing.assert_array_equal(y.raw, operation(SQUARE, SQUARE + 1))
+
+
+def test_lists_beside_integers_are_not_repeated() -> None:
+    np.testing.assert_array_equal((Tensor(3) * [1, 2]).numpy(), [3, 6])
+    np.testing.assert_array_equal(((1, 2) * Tensor(3)).numpy(), [3, 6])
+
+
+@pytest.mark.parametrize("other", [Scales(), {1.0}, "ab", fractions.Fraction(1, 2), 1j, object()], ids=repr)
+def test_what_is_no_array_of_numbers_is_refused(other: Any) -> None:
+    with pytest.raises(TypeError):
+        Tensor([1.0, 2.0], requires_grad=True) * other
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: array.array("d", [3, 4]), lambda: collections.deque([3.0, 4.0]), lambda: memoryview(array.array("d", [3, 4]))]
+)
+def test_constants_of_any_class_are_copied(make: Any) -> None:
+    x, c = Tensor([1.0, 2.0], requires_grad=True), make()
+    loss = np.sum(x * c)
+    c[0] = 100.0
+    loss.backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [3, 4])
+
+
+def test_linear_algebra_raises_numpys_errors() -> None:
+    with pytest.raises(np.linalg.LinAlgError, match="Singular") as caught:
+        np.linalg.inv(Tensor(np.zeros((2, 2)), requires_grad=True))
+    assert caught.value.__notes__ == ["inv(a of shape (2, 2)) cannot be computed."]
+    with pytest.raises(np.exceptions.AxisError):
+        np.sum(Tensor([1.0], requires_grad=True), axis=3)
+
+
+def test_floor_division_from_the_right() -> None:
+    np.testing.assert_array_equal(5 // Tensor([2.0, 3.0]), [2, 1])

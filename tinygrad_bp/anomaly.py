@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_bp.errors import AnomalyError
 
-LIBRARIES = tuple(os.path.dirname(module) for module in (__file__, np.__file__))  # noqa: PTH120  (pathlib is slow to import)
+LIBRARIES = tuple(os.path.dirname(module) + os.sep for module in (__file__, np.__file__))  # noqa: PTH120  (pathlib is slow to import)
 
 Line = tuple[int, CodeType, int]  # a line of a program: what was recorded since a serial number, code, place in the code
 
@@ -73,17 +73,17 @@ def watch_backward(what: str, g: Any, gx: Any, node: Any) -> None:
     raise AnomalyError(f"{what} is {place}{cause}. Recorded by {recorded_by(node)}")
 
 
-def locate(error: Exception, name: str, node: Any, later: Iterable[Line | None]) -> None:
-    """Add the user's line to an error of the backward pass, unless it says it already."""
+def locate(error: Exception, name: str, node: Any, later: Iterable[Line]) -> None:
+    """Add the user's line to an error of a sweep, unless it says it already."""
     if not isinstance(error, AnomalyError):
         error.add_note(f"{name} was recorded by {recorded_by(node, later)}.")
 
 
-def recorded_by(node: Any, later: Iterable[Line | None] = ()) -> str:
+def recorded_by(node: Any, later: Iterable[Line] = ()) -> str:
     """The user's line that recorded a node: its own, or that of the innermost call among those of ``later`` nodes."""
-    own = (node.serial, node.code, node.place) if node.code else None
-    around = [line for line in (own, node.call, *later) if line is not None and line[0] <= node.serial and not is_ours(line)]
-    return _shown(max(around, key=lambda line: line[0])) if around else f"the call that is running, {user_line()}"
+    own = [(node.serial, node.code, node.place)] if node.code else []
+    around = [line for line in (*own, *node.calls, *later) if line[0] <= node.serial and not is_ours(line)]
+    return _shown(max(around, key=lambda line: line[0])) if around else "a line that tg.detect_anomaly() around the forward pass names"
 
 
 def _not_finite(a: Any) -> str | None:

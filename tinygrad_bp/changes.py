@@ -148,12 +148,12 @@ def shares_memory(a: Any, b: Any) -> bool:
     """Whether writing to one array may change the other."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return np.may_share_memory(a, b)
-    return not isinstance(a, np.generic) and (a is b or getattr(a, "base", None) is not None)
+    return hasattr(b, "shape") and not isinstance(a, np.generic) and (a is b or getattr(a, "base", None) is not None)
 
 
 def views(t: Any) -> Iterator[Any]:
     """The tensor, and those whose arrays its array is a view of: a write to one is a write to all."""
     while hasattr(t, "left"):
         yield t
-        linear = t.rule is None or t.rule.kind == "linear"
-        t = t.left if linear and t.left is not None and shares_memory(t.raw, t.left_array) else None
+        inputs = [(t.left, t.left_array)] if t.rule is None else zip(t.inputs, t.arrays, strict=True) if t.rule.views else ()
+        t = next((x for x, a in inputs if shares_memory(t.raw, a)), None)

@@ -25,17 +25,32 @@ FREED = Rule("general", lambda: None, {})  # stands in the nodes of a graph that
 
 def order(*outputs: Tensor) -> list[Tensor]:
     """The tracked tensors that the outputs were computed from, themselves included, oldest first."""
+    found = behind(*outputs)
+    for t in found:
+        _ensure_kept(t)
+    return sorted(found, key=attrgetter("serial"))
+
+
+def behind(*outputs: Tensor) -> list[Tensor]:
+    """The same as far as it has not been freed, in no order."""
     seen = {t.serial for t in outputs}
     found = list({t.serial: t for t in outputs}.values())
     for t in found:  # grows on the way
-        if t.rule is FREED:
-            raise GraphError(f"the graph behind {t.label()} was freed by backward(retain_graph=False). Run the forward pass again")
         for x in t.inputs:
             if isinstance(x, Tensor) and x.tracked and x.serial not in seen:
                 seen.add(x.serial)
                 found.append(x)
-    found.sort(key=attrgetter("serial"))
     return found
+
+
+def _calls(output: Tensor, t: Tensor) -> list[Line]:
+    """The calls that may have recorded ``t`` on the way to the output."""
+    return [line for x in behind(output) if x.serial > t.serial for line in x.calls]
+
+
+def _ensure_kept(t: Tensor) -> None:
+    if t.rule is FREED:
+        raise GraphError(f"the graph behind {t.label()} was freed by backward(retain_graph=False). Run the forward pass again")
 
 
 def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) -> Iterator[tuple[Tensor, Any]]:
@@ -51,19 +66,19 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
         yield output, seed
         return
     leaves: list[Tensor] = []
-    calls: list[Line | None] = []  # that led to the nodes that were freed
+    calls: list[Line] = []  # that led to the nodes that were freed
     cotangents, newest = {output.serial: seed}, [(-output.serial, output)]
     while newest:
         t = heappop(newest)[1]
         g, rule = cotangents.pop(t.serial), t.rule
         assert rule is not None  # leaves do not wait here
         if rule is FREED:
-            raise GraphError(f"the graph behind {t.label()} was freed by backward(retain_graph=False). Run the forward pass again")
+            _ensure_kept(t)
         yield t, g
         try:
             reached = _pull_back(t, g, recorded, cotangents)
         except Exception as error:
-            locate(error, rule.name, t, calls if free else [x.call for x in order(output) if x.serial > t.serial])
+            locate(error, rule.name, t, calls if free else _calls(output, t))
             raise
         for x in reached:
             if x.rule is None:
@@ -71,7 +86,7 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
             else:
                 heappush(newest, (-x.serial, x))
         if free:
-            calls += [t.call] if t.call else []
+            calls += t.calls
             t.forget(FREED)
     for x in leaves:
         yield x, cotangents[x.serial]
@@ -183,7 +198,12 @@ def push(output: Tensor, tangents: dict[int, Tensor]) -> Tensor | None:
         if t.serial not in tangents and t.rule is not None:
             incoming = [tangents.get(x.serial) if isinstance(x, Tensor) else None for x in t.inputs]
             if any(v is not None for v in incoming):
-                tangents[t.serial] = _tangent(t, incoming)
+                try:
+                    tangents[t.serial] = _tangent(t, incoming)
+                except Exception as error:
+                    error.add_note(f"This happened in the derivative of {t.rule.name}, forward.")
+                    locate(error, t.rule.name, t, _calls(output, t))
+                    raise
     return tangents.get(output.serial)
 
 

@@ -178,13 +178,15 @@ class _Call:
         numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
         if not all(-len(args) <= i < len(args) for i in numbers):
             raise TypeError(f"argnums={argnums} asks for an argument that a call with {len(args)} does not have")
-        self.first = next_serial()
+        first = next_serial()
         self.single = isinstance(argnums, int)
         self.chosen = [args[i] for i in numbers]
         self.tensors = any(isinstance(x, Tensor) for arg in args for x in _leaves(arg))
         with enable_grad():
             inside = {i % len(args): _map(_leaf, args[i]) for i in numbers}
             self.output = f(*[inside.get(i, x) for i, x in enumerate(args)])
+        self.line = calling(first)
+        self.since = next_serial()  # what is recorded from now on belongs to the line that asks for derivatives
         if not isinstance(self.output, Tensor):
             raise GraphError(
                 f"the function returned {type(self.output).__name__}, not a Tensor: it does not depend on the arguments that are "
@@ -199,7 +201,7 @@ class _Call:
 
     def pullback(self, seed: Tensor) -> list[Tensor]:
         """The cotangents of the arguments, recorded where an enclosing derivative will want theirs."""
-        found: dict[int, Any] = {}
+        self.since, found = next_serial(), {}
         if self.output.tracked:
             recorded = seed.tracked or self.linked
             wanted = {t.serial for t in self.leaves}
@@ -211,7 +213,7 @@ class _Call:
     def give(self, t: Tensor, tensors: bool = False, linked: bool = False) -> Any:
         """What the caller gets: tensors where there were tensors or an enclosing derivative, otherwise arrays."""
         if linked or self.linked:
-            return called(t, calling(self.first))
+            return called(called(t, self.line), calling(self.since))
         copy = t.detach()
         copy.name = None
         return copy if tensors or self.tensors else copy.raw[()]

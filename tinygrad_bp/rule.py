@@ -40,13 +40,15 @@ class Rule:
 
     __slots__ = (
         "__weakref__", "arguments", "arity", "count", "formulas", "function", "kind", "name", "options", "pulls", "reads", "recorded",
-        "run", "signature",
+        "run", "signature", "views",
     )  # fmt: skip
 
     def __init__(self, kind: Kind, function: Callable[..., Any], formulas: Mapping[str, Formula | None]) -> None:
         self.kind = kind
         self.function = self.run = function  # the engine calls run, where a rule needs another way to the same result
         self.name = getattr(function, "__name__", repr(function))
+        ours = (getattr(function, "__module__", None) or "numpy").split(".")[0] in ("numpy", "tinygrad_bp")
+        self.views = kind == "linear" or not ours  # whether its result may be a view of an argument
         self.arguments = tuple(formulas)
         self.count = len(formulas)
         self.arity = self.count if kind != "constant" else None  # a call with so many plain arguments needs no binding
@@ -152,7 +154,8 @@ class Rule:
 @functools.cache
 def _caller(*arguments: str) -> Callable[[Formula], Formula]:
     """The call of a formula, written out: it happens once per operation and step."""
-    make: Callable[[Formula], Formula] = eval(f"lambda formula: lambda t, g: formula({', '.join(('g', *arguments))})")
+    text = f"lambda formula: lambda t, g: formula({', '.join(('g', *arguments))})"
+    make: Callable[[Formula], Formula] = eval(compile(text, __file__, "eval"))  # of this file, so that it is not taken for a user's line
     return make
 
 
@@ -245,7 +248,12 @@ def composed(*functions: Any) -> Callable[[Formula], Formula]:
     """
 
     def declare(definition: Formula) -> Formula:
+        if not hasattr(definition, "__code__"):
+            raise RuleError(f"a definition is a Python function, whose parameters can be read; got {definition!r}")
         for function in functions:
+            if function in RULES:
+                name = getattr(function, "__name__", function)
+                raise RuleError(f"{name} has a rule, which would be used instead. Replace it: tg.{RULES[function].kind}({name}, ...)")
             COMPOSED[function] = definition
         return definition
 

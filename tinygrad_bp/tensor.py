@@ -17,11 +17,11 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from sys import _getframe
 from types import CodeType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
-from tinygrad_bp.anomaly import Line, calling, detect_anomaly, is_ours, watch_forward
+from tinygrad_bp.anomaly import Line, calling, detect_anomaly, watch_forward
 from tinygrad_bp.changes import Changes, next_serial, read_only, shares_memory, views
 from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, RuleError, ShapeError, TinygradError
 from tinygrad_bp.modes import grad_enabled
@@ -59,17 +59,17 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None, depth: in
         elif x.__class__ in SCALARS:
             arrays.append(x)
         else:
-            arrays.append(np.asarray(x) if isinstance(x, list | tuple) else x)
+            arrays.append(_as_operand(x))
             foreign = True
     try:
         raw = rule.run(*arrays, **params) if params else rule.run(*arrays)
     except TinygradError:
         raise
     except (ValueError, TypeError, IndexError) as error:
-        raise _explained(error, rule, arrays, params) from error
+        _explain(error, rule, arrays, params)
     tracked = tracked and grad_enabled.get()
     if foreign and tracked:
-        inputs, arrays = _private(inputs)
+        inputs, arrays = _private(inputs, arrays)
     if getattr(raw, "dtype", None) not in FLOATS:
         raw = _as_result(raw, rule, tracked)
     t: Tensor = _new(Tensor)
@@ -90,29 +90,31 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None, depth: in
             t.left_array = arrays[0]
             t.right, t.right_array = (inputs[1], arrays[1]) if rule.count == 2 else (None, None)
             t.many = ()
-        t.code = t.call = None
+        t.code = None
+        t.calls = ()
         if depth:
             frame = _getframe(depth)
             t.code = frame.f_code
             t.place = frame.f_lasti
     else:
-        t.rule = t.params = t.code = t.call = None
-        t.left, t.left_array = (inputs[0], arrays[0]) if rule.kind == "linear" and shares_memory(raw, arrays[0]) else (None, None)
+        t.rule = t.params = t.code = None
+        t.calls = ()
+        t.left, t.left_array = _viewed(raw, inputs, arrays) if rule.views else (None, None)
         t.many = ()
     if detect_anomaly.running:
-        t.call = calling(t.serial)
+        t.calls = (calling(t.serial),)
         watch_forward(f"the result of {rule.name}({', '.join(map(_operand, inputs))})", arrays, t)
     return t
 
 
-def called(result: Any, line: Line) -> Any:
+def called(result: Any, line: Line, depth: int = 3) -> Any:
     """The result of a function that recorded several operations, for a line of the user's."""
     if isinstance(result, Tensor):
-        if result.serial > line[0] and (result.call is None or is_ours(result.call)):
-            result.call = line
-    elif isinstance(result, tuple | list | dict):
+        if result.serial > line[0]:
+            result.calls += (line,)
+    elif depth and isinstance(result, tuple | list | dict) and len(result) < 1000:  # a long list is one of numbers
         for x in result.values() if isinstance(result, dict) else result:
-            called(x, line)
+            called(x, line, depth - 1)
     return result
 
 
@@ -125,12 +127,27 @@ def _refuse_mask(x: Any) -> None:
         raise DtypeError("a masked array would lose its mask. Write a.filled(0.0), and np.where for what the mask should do")
 
 
-def _private(inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]]:
+def _as_operand(x: Any) -> Any:
+    """What stands beside a tensor, as an array that does what NumPy's arrays do: a matrix would take * for @.
+
+    Arrays of other libraries that NumPy's functions know, and symbols, stay as they are.
+    """
+    if x.__class__ is np.ndarray or x is None or isinstance(x, str) or hasattr(x, "__apply_rule__"):
+        return x
+    _refuse_mask(x)
+    known = hasattr(x, "__array_function__") and not isinstance(x, np.ndarray)
+    return x if known else np.asarray(x)
+
+
+def _private(inputs: tuple[Any, ...], arrays: list[Any]) -> tuple[tuple[Any, ...], list[Any]]:
     """Inputs and their data, with copies of the caller's arrays, which may change before the backward pass reads them."""
-    for x in inputs:
-        _refuse_mask(x)
-    inputs = tuple(np.array(x) if isinstance(x, np.ndarray | list | tuple) else x for x in inputs)
-    return inputs, [x.raw if isinstance(x, Tensor) else x for x in inputs]
+    own = [a.copy() if hasattr(a, "__array_function__") and not isinstance(x, Tensor) else a for x, a in zip(inputs, arrays, strict=True)]
+    return tuple(x if isinstance(x, Tensor) else a for x, a in zip(inputs, own, strict=True)), own
+
+
+def _viewed(raw: Any, inputs: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, Any]:
+    """The input that a result is a view of, and its data."""
+    return next(((x, a) for x, a in zip(inputs, arrays, strict=True) if shares_memory(raw, a)), (None, None))
 
 
 def _as_result(raw: Any, rule: Rule, tracked: bool) -> Any:
@@ -147,12 +164,16 @@ def _as_result(raw: Any, rule: Rule, tracked: bool) -> Any:
     return raw
 
 
-def _explained(error: Exception, rule: Rule, arrays: list[Any], params: Params) -> Exception:
-    """The same error, said with the operation and the shapes."""
+def _explain(error: Exception, rule: Rule, arrays: list[Any], params: Params) -> NoReturn:
+    """Raise the same error, said with the operation and the shapes."""
     shapes = ", ".join(f"{name} {_describe(a)}" for name, a in zip(rule.arguments, arrays, strict=False))
     options = "".join(f", {k}={v!r}" for k, v in (params or {}).items())
+    said = f"{rule.name}({shapes}{options}) cannot be computed"
+    if isinstance(error, np.linalg.LinAlgError | np.exceptions.AxisError):  # a class that programs ask for
+        error.add_note(f"{said}.")
+        raise error
     kind = ShapeError if isinstance(error, ValueError) else IndexError if isinstance(error, IndexError) else TypeError
-    return kind(f"{rule.name}({shapes}{options}) cannot be computed: {error}")
+    raise kind(f"{said}: {error}") from error
 
 
 def _describe(a: Any) -> str:
@@ -233,7 +254,7 @@ class Tensor:
 
     __slots__ = (
         "__weakref__",
-        "call",  # the line that called a function of several operations, of which this is the result
+        "calls",  # the lines that called functions of several operations, of which this is the result, the innermost first
         "changed",  # serial number of the last change in place, 0 if none
         "code",  # the user's, where it is known
         "gradient",  # behind .grad: None, an array, or the tensor that .grad handed out
@@ -254,7 +275,7 @@ class Tensor:
     )
 
     code: CodeType | None
-    call: Line | None
+    calls: tuple[Line, ...]
     place: int
     right: Any
     right_array: Any
@@ -270,7 +291,8 @@ class Tensor:
         self.left: Any = None
         self.left_array: Any = None
         self.many: tuple[Any, ...] = ()
-        self.code = self.call = None
+        self.code = None
+        self.calls = ()
         self.params: Params = None
         self.serial = next_serial()
         self.changed = 0
@@ -491,6 +513,7 @@ class Tensor:
     __imul__, __itruediv__ = _in_place(np.multiply), _in_place(np.divide)
     __mod__, __rmod__ = _operator(np.remainder), _operator(np.remainder, reflected=True)
     __floordiv__ = _comparison(np.floor_divide)  # no derivative: a plain array, as that of a comparison
+    __rfloordiv__ = _comparison(lambda x, other: np.floor_divide(other, x))
 
     def __abs__(self) -> Tensor:
         return record(RULES[np.absolute], (self,), None, 2)  # type: ignore[no-any-return]

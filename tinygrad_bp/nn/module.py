@@ -56,8 +56,8 @@ class Module:
         first, frame = next_serial(), _getframe(1)
         y = self.forward(*args, **kwargs) if kwargs else self.forward(*args)
         line = first, frame.f_code, frame.f_lasti
-        if y.__class__ is Tensor and y.call is None and y.serial > first:  # what ``called`` does, where it is simple
-            y.call = line
+        if y.__class__ is Tensor and y.serial > first:  # what ``called`` does, where it is simple
+            y.calls += (line,)
             return y
         return called(y, line)
 
