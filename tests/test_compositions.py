@@ -1,6 +1,7 @@
 """Functions defined by others: their values are NumPy's own, and their derivatives of two orders those of differences."""
 
 import inspect
+import warnings
 
 import numpy as np
 import pytest
@@ -272,6 +273,63 @@ CASES = [
     (np.linalg.matrix_norm, lambda a: np.linalg.matrix_norm(a, ord=np.inf), (r(2, 3, 3),)),
     (np.linalg.tensorsolve, np.linalg.tensorsolve, (spd(6).reshape(2, 3, 6), r(2, 3))),
     (np.linalg.tensorinv, lambda a: np.linalg.tensorinv(a, ind=1), (spd(6).reshape(6, 2, 3),)),
+    # lists and numbers beside tensors
+    (np.cross, lambda a: np.cross(a, [1.0, 2.0, 3.0]), (r(2, 3),)),
+    (np.cross, lambda a: np.cross([1.0, 2.0, 3.0], a), (r(3),)),
+    (np.heaviside, lambda b: np.heaviside([0.0, 1.0, -2.0, 0.0], b), (r(4),)),
+    (np.linspace, lambda a: np.linspace(a, [1.0, 2.0], 3), (r(2),)),
+    (np.linspace, lambda b: np.linspace([1.0, 2.0], b, 3, endpoint=False), (r(2),)),
+    (np.polyval, lambda p: np.polyval(p, [1.0, 2.0]), (r(3),)),
+    (np.polyval, lambda x: np.polyval([1.0, 2.0, 3.0], x), (r(3),)),
+    (np.linalg.tensorsolve, lambda a: np.linalg.tensorsolve(a, [1.0, 2.0, 3.0]), (spd(3),)),
+    (np.convolve, lambda a: np.convolve(a, 2.0), (r(4),)),
+    (np.convolve, lambda a: np.convolve([1.0, 2.0], a), (r(),)),
+    (np.vdot, lambda a: np.vdot(a, [1.0, 2.0]), (r(2),)),
+    (np.vecdot, lambda a: np.vecdot(a, [1.0, 2.0]), (r(3, 2),)),
+    (np.block, lambda a: np.block([[a, 1.0]]), (r(3),)),
+    (np.block, lambda a, b: np.block([[a], [b]]), (r(3), r(2, 3))),
+    (np.block, lambda a, b: np.block([a, b]), (r(), r(3))),
+    (np.block, lambda a: np.block(a), (r(2),)),  # noqa: PLW0108
+    (np.trapezoid, lambda y: np.trapezoid(y, np.array([False, True, True])), (r(3),)),
+    (np.average, lambda a: np.average(a, axis=(0, 2), weights=np.array([[1.0, 2.0], [3.0, 4.0]])), (r(2, 3, 2),)),
+    (np.average, lambda a: np.average(a, axis=(2, 0), weights=np.array([[1.0, 2.0, 3.0]])), (r(3, 2, 1),)),
+    (np.average, lambda a: np.average(a, axis=1, weights=[True, False, True]), (r(2, 3),)),
+    (np.average, lambda a: np.average(a, weights=[1, 2, 3]), (r(3),)),
+    (np.power, lambda a: a ** np.array([True, False]), (r(2),)),
+    (np.power, lambda a: a ** np.array([2, 0, 1]), (r(3),)),
+    (np.float_power, lambda a: np.float_power(a, np.array([True, False])), (r(2),)),
+    # a number as a row of one
+    (np.cumsum, lambda a: np.cumsum(a, axis=0), (r(),)),
+    (np.cumprod, lambda a: np.cumprod(a, -1), (r(),)),
+    (np.repeat, lambda a: np.repeat(a, 2, 0), (r(),)),
+    (np.take, lambda a: np.take(a, 0, 0), (r(),)),
+    (np.take, lambda a: np.take(a, [0, -1], -1), (r(),)),
+    (np.prod, lambda a: np.prod(a, axis=-1), (r(),)),
+    (np.tensordot, lambda a, b: np.tensordot(a, b, 0), (r(), r())),
+    (np.tensordot, lambda a, b: np.tensordot(a, b, 0), (r(), r(2))),
+    *[(np.pad, lambda a, m=m: np.pad(a, 1, mode=m), (r(),)) for m in ("constant", "edge")],
+    (np.pad, lambda a: np.pad(a, {1: (1, 2)} if isinstance(a, Tensor) else ((0, 0), (1, 2))), (r(2, 3),)),
+    (np.pad, lambda a: np.pad(a, {-2: 1} if isinstance(a, Tensor) else ((1, 1), (0, 0)), mode="edge"), (r(2, 3),)),
+    # what an index means to np.take
+    (np.take, lambda a: np.take(a, [True, False, True]), (r(3),)),
+    (np.take, lambda a: np.take(a, np.array([[True, False]]), axis=1), (r(2, 3),)),
+    (np.take, lambda a: a.take(True), (r(3),)),
+    (np.take, lambda a: a.take((0, 0)), (r(3),)),
+    (np.take, lambda a: a.take((0,)), (r(2, 2),)),
+    # infinities, and what is only one
+    *[(np.quantile, lambda a, q=q: np.quantile(a, q), (r(4),)) for q in (0.1, 0.5, 0.9, 1)],
+    (np.median, np.median, (r(5),)),
+    (np.linalg.norm, lambda a: np.linalg.norm(a, -2), (r(4),)),
+    (np.linalg.norm, lambda a: np.linalg.norm(a, "fro", (0, 2)), (r(3, 2, 4),)),
+    (np.linalg.norm, np.linalg.norm, (r(2, 3, 2),)),
+    (np.linalg.norm, lambda a: np.linalg.norm(a, 1, -1, True), (r(3, 2),)),
+    (np.interp, lambda y: np.interp([-1.0, 0.5, 2.0], [0.5], y), (r(1),)),
+    (np.interp, lambda y: np.interp([-1.0, 0.5, 1.0, 2.0, 3.0], [0.0, 1.0, 1.0, 3.0], y), (r(4),)),
+    (np.interp, lambda y: np.interp([-1.0, 0.5, 1.0, 3.0], [0.0, 1.0, 1.0], y), (r(3),)),
+    (np.linalg.multi_dot, lambda a, b: np.linalg.multi_dot([a, b]), (r(2, 2, 3), r(2, 3, 2))),
+    (np.linalg.multi_dot, lambda a, b, c: np.linalg.multi_dot([a, b, c]), (r(2), r(2, 3), r(3))),
+    (np.diff, lambda a: np.diff(a, 0), (r(3),)),
+    (np.linalg.outer, np.linalg.outer, (r(2), r(3))),
 ]
 
 
@@ -327,7 +385,7 @@ def test_float32_stays_float32(case):
     f, args, _ = case
     tensors = [Tensor(np.asarray(a, np.float32), requires_grad=True) for a in args]
     y = f(*tensors)
-    assert y.dtype == np.float32
+    assert y.dtype in (np.float32, f(*[t.numpy() for t in tensors]).dtype)  # numbers in a list beside it are float64
     y.backward(np.ones_like(y.raw))
     assert all(t.grad is None or t.grad.dtype == np.float32 for t in tensors)
 
@@ -338,11 +396,130 @@ ALIASES = {
     np.nan_to_num,
     np.linalg.matrix_transpose,
     np.linalg.diagonal,
-    np.linalg.outer,
     np.linalg.tensordot,
     np.linalg.cross,
     np.linalg.trace,
 }
+
+
+NAN, INF = np.nan, np.inf
+EDGES = {  # NumPy answers, with NaN or infinity in it
+    "median(t)": (np.median, [[3.0, NAN, 1.0]], [[INF, -INF, 1.0, 2.0]], [[INF, INF, 1.0, 2.0]], [[1e308, 1.5e308, 1.6e308]], [[]]),
+    "median(t, axis=1)": (lambda a: np.median(a, axis=1), [[[3.0, NAN, 1.0], [1.0, 2.0, 3.0]]]),
+    "median(t, axis=0, keepdims=True)": (lambda a: np.median(a, axis=0, keepdims=True), [[[NAN, 1.0], [2.0, 3.0]]], [np.ones((0, 2))]),
+    **{
+        f"quantile(t, {q})": (lambda a, q=q: np.quantile(a, q), [[3.0, NAN, 1.0]], [[INF, 1.0, 2.0, -INF]], [[1.0, INF, INF]], [[4.0]])
+        for q in (0.0, 0.1, 0.4, 0.5, 0.9, 1, [0.2, 0.7], [[0.5], [1.0]])
+    },
+    "percentile(t, 30, axis=0)": (lambda a: np.percentile(a, 30, axis=0), [[[NAN, 1.0], [2.0, INF], [2.0, 3.0]]]),
+    **{
+        f"{f.__name__}(t, ddof={ddof})": (lambda a, f=f, ddof=ddof: f(a, ddof=ddof), [[1.0, 2.0, 3.0]], [[1.0]], [[]], [[2.0, 2.0]])
+        for f in (np.var, np.std, np.cov)
+        for ddof in (1, 3, 5)
+    },
+    **{
+        f"{f.__name__}(t, axis=1, ddof={ddof})": (lambda a, f=f, ddof=ddof: f(a, axis=1, ddof=ddof), [[[1.0, NAN, 3.0], [NAN] * 3]])
+        for f in (np.nanvar, np.nanstd)
+        for ddof in (0, 1, 2, 4)
+    },
+    **{f"{f.__name__}(t)": (f, [[NAN, NAN]], [[NAN, INF]], [[-INF, NAN]], [NAN]) for f in (np.nanmax, np.nanmin)},
+    **{
+        f"{f.__name__}(t, axis=0, keepdims=True)": (lambda a, f=f: f(a, axis=0, keepdims=True), [[[NAN, 2.0], [NAN, NAN]]])
+        for f in (np.nanmax, np.nanmin)
+    },
+    "heaviside(t, 0.5)": (lambda a: np.heaviside(a, 0.5), [[NAN, -INF, INF, 0.0, -0.0]]),
+    "matrix_power(t, 0)": (lambda a: np.linalg.matrix_power(a, 0), [[[NAN, 1.0], [INF, 2.0]]]),
+    **{f"norm(t, {o})": (lambda a, o=o: np.linalg.norm(a, o), [[]], [[0.0, 2.0]], [[INF, 1.0]]) for o in (None, 0, 1, 2, 3, -1, -2, 0.5)},
+    "resize(t, 3)": (lambda a: a.sum() + np.resize(a, 3), [[]]),
+}
+REFUSED = {  # NumPy raises
+    **{f"quantile(t, {q})": (lambda a, q=q: np.quantile(a, q), [r(3)]) for q in (-0.1, 1.5, NAN, [0.5, 2.0])},
+    "percentile(t, -10)": (lambda a: np.percentile(a, -10), [r(3)]),
+    **{
+        f"take(t, {i})": (lambda a, i=i: a.take(i), [r(3)], [r(2, 2)])
+        for i in (None, ..., slice(None), (None, 0), 9, -9, "a", np.array([0.0]))
+    },
+    "take(t, 0, 1)": (lambda a: np.take(a, 0, 1), [r(3)], [r()]),
+    "take_along_axis(t, mask)": (lambda a: np.take_along_axis(a, np.array([True, False, True]), 0), [r(3)]),
+    "take_along_axis(t, row)": (lambda a: np.take_along_axis(a, np.array([0]), 0), [r(3, 3)]),
+    **{f"compress({c}, t)": (lambda a, c=c: np.compress(c, a), [r(3)]) for c in (True, 1, None, [[True, False]])},
+    "cross(t, t)": (np.cross, [r(4), r(4)], [r(3), r(4)], [r(), r(3)]),
+    "vdot(t, t)": (np.vdot, [r(3), r(1)], [r(2, 2), r(2)], [r(3), r()]),
+    "vecdot(t, t)": (np.vecdot, [r(2, 3), r(2, 1)], [r(1), r(3)], [r(), r()]),
+    "outer(t, t)": (np.linalg.outer, [r(2, 2), r(3)], [r(3), r()]),
+    "multi_dot(t, t)": (lambda a, b: np.linalg.multi_dot([a, b, a]), [r(2, 2, 2), r(2, 2)], [r(2, 2), r(2)]),
+    "multi_dot(t)": (lambda a: np.linalg.multi_dot([a]), [r(2, 2)]),
+    "tensordot(t, t, 1)": (lambda a, b: np.tensordot(a, b, 1), [r(), r()], [r(3), r(2)]),
+    "tensordot(t, t, (0, 1))": (lambda a, b: np.tensordot(a, b, (0, 1)), [r(3), r(3)]),
+    "tensordot(t, t, ([0, 1], [1, 0]))": (lambda a, b: np.tensordot(a, b, ([0, 1], [1, 0])), [r(2, 3), r(2, 3)], [r(6), r(6)]),
+    **{f"interp(t, {p})": (lambda y, p=p: np.interp([0.5], p, y), [r(3)]) for p in ([0.0, 1.0], [0.0], [], [[0.0, 1.0, 2.0]])},
+    **{f"matrix_power(t, {n})": (lambda a, n=n: np.linalg.matrix_power(a, n), [r(3)], [r(2, 3)], [r()]) for n in (0, 1, 2, -1)},
+    "matrix_power(t, 0.5)": (lambda a: np.linalg.matrix_power(a, 0.5), [r(2, 2)]),
+    "average(t, weights=t)": (lambda a, w: np.average(a, weights=w), [r(2), np.array([1.0, -1.0])], [r(2, 3), r(2)]),
+    "average(t, 0, t)": (lambda a, w: np.average(a, 0, w), [r(2, 2), np.zeros((2, 2))], [r(2, 3), r(3)], [r(2, 3), r(2, 1)]),
+    **{f"norm(t, {o})": (lambda a, o=o: np.linalg.norm(a, o), [r(2, 2, 2)], [r()]) for o in (0, 1, 2, -1, 3, INF)},
+    "norm(t, axis=0)": (lambda a: np.linalg.norm(a, axis=0), [r()]),
+    "norm(t, axis=(0, 1, 2))": (lambda a: np.linalg.norm(a, axis=(0, 1, 2)), [r(2, 2, 2)]),
+    "norm(t, axis=(0, 0))": (lambda a: np.linalg.norm(a, axis=(0, 0)), [r(2, 2)]),
+    "norm(t, 'x')": (lambda a: np.linalg.norm(a, "x"), [r(2)], [r(2, 2)]),
+    "norm(t, 3)": (lambda a: np.linalg.norm(a, 3), [r(2, 2)]),
+    **{f"{f.__name__}(t, -1)": (lambda a, f=f: f(a, -1), [r(3)]) for f in (np.diff, np.polyder, np.polyint, np.vander)},
+    "diff(t)": (np.diff, [r()]),
+    "gradient(t)": (np.gradient, [r(1)], [r(3, 1)], [r(0)]),
+    "vander(t)": (np.vander, [r(2, 2)], [r()]),
+    "vander(t, 1.5)": (lambda a: np.vander(a, 1.5), [r(2)]),
+    "convolve(t, [])": (lambda a: np.convolve(a, []), [r(2)]),
+    "convolve(t, t)": (np.convolve, [r(0), r(2)], [r(2, 2), r(2)]),
+    "convolve(t, mode='f')": (lambda a: np.convolve(a, a, mode="other"), [r(2)]),
+    "correlate(t, [])": (lambda a: np.correlate(a, []), [r(2)]),
+    "einsum('ii->i', t)": (lambda a: np.einsum("ii->i", a), [r(1, 3)], [r(3, 1)], [r(2, 3)]),
+    "einsum('ii', t)": (lambda a: np.einsum("ii", a), [r(1, 3)]),
+    "moveaxis(t, 0, 0)": (lambda a: np.moveaxis(a, 0, 0), [r()]),
+    "rot90(t)": (np.rot90, [r(3)]),
+    "rot90(t, 0, (0, 0))": (lambda a: np.rot90(a, 0, (0, 0)), [r(3, 3)]),
+    "vsplit(t, 1)": (lambda a: np.vsplit(a, 1), [r(3)]),
+    "dsplit(t, 1)": (lambda a: np.dsplit(a, 1), [r(3, 3)]),
+    "hsplit(t, 1)": (lambda a: np.hsplit(a, 1), [r()]),
+    "block(t)": (lambda a: np.block([[a], a]), [r(3)]),
+    "block(t, [])": (lambda a: np.block([[a], []]), [r(3)]),
+    "pad(t, -1)": (lambda a: np.pad(a, -1), [r()], [r(3)]),
+    "pad(t, 1.5)": (lambda a: np.pad(a, 1.5), [r()], [r(3)]),
+    "tensorsolve(t, list)": (lambda a: np.linalg.tensorsolve(a, [1.0, 2.0]), [r(2, 3)], [r(3, 3)]),
+    "diag(t)": (np.diag, [r()], [r(2, 2, 2)]),
+    "concatenate(t, t)": (lambda a, b: np.concatenate([a, b]), [r(), r()], [r(2), r()]),
+    "hstack(t, 1.0)": (lambda a: np.hstack([a, 1.0]), [r(2, 2)]),
+    "add.accumulate(t)": (np.add.accumulate, [r()]),
+    "matvec(t, t)": (getattr(np, "matvec", np.linalg.outer), [r(), r(3)]),
+}
+
+
+def each(calls):
+    return [pytest.param(f, args, id=f"{name}-{k}") for name, (f, *argss) in calls.items() for k, args in enumerate(argss)]
+
+
+def answer(f, args):
+    """What a call gives, and whether it warns of it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        return f(*args), any(issubclass(w.category, RuntimeWarning) for w in caught)
+
+
+@pytest.mark.parametrize(("f", "args"), each(EDGES))
+def test_where_there_is_no_number_numpys_answer_is_given(f, args):
+    arrays = [np.array(a, float) for a in args]
+    expected, warned = answer(f, arrays)
+    got, also = answer(f, [Tensor(a, requires_grad=True) for a in arrays])
+    assert got.shape == np.shape(expected)
+    np.testing.assert_allclose(got.numpy() if isinstance(got, Tensor) else got, expected, rtol=1e-12)
+    assert also or not warned or not np.isnan(expected).any()
+
+
+@pytest.mark.parametrize(("f", "args"), each(REFUSED))
+def test_what_numpy_refuses_is_refused(f, args):
+    with pytest.raises(Exception) as theirs:  # noqa: PT011  (any: it is what is compared)
+        f(*args)
+    with pytest.raises(theirs.type):
+        f(*[Tensor(a, requires_grad=True) for a in args])
 
 
 def test_every_definition_of_a_numpy_function_has_a_case():

@@ -6,13 +6,17 @@ are those of the steps. Options that a definition does not name are refused.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from tinygrad_bp.errors import NoRuleError
+from tinygrad_bp.errors import NoRuleError, ShapeError
 from tinygrad_bp.functions import swap
 from tinygrad_bp.rule import RULES, composed
 from tinygrad_bp.rules import clamp, contract, cumulate, join, l2_norm, log_abs_det, pad_zeros, scatter, solve
@@ -21,14 +25,59 @@ from tinygrad_bp.tensor import Tensor, record
 Array = Any
 
 
+# -- what NumPy would say --------------------------------------------------------------------------------------------
+
+
+def _as_numpy(function: Any, *arrays: Array, **options: Any) -> None:
+    """Raise what NumPy's own function raises for arrays of these shapes and these options.
+
+    It runs on ones, which need no memory and come from no other library, and once for every form of the call.
+    """
+    shapes = tuple(map(np.shape, arrays))
+    try:
+        hash(tuple(options.values()))
+    except TypeError:  # lists
+        _run_on_ones.__wrapped__(function, shapes, **options)
+    else:
+        _run_on_ones(function, shapes, **options)
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def _run_on_ones(function: Any, shapes: tuple[tuple[int, ...], ...], **options: Any) -> None:
+    function(*(np.broadcast_to(1.0, shape) for shape in shapes), **options)
+
+
 def _axis(axis: int, ndim: int) -> int:
-    if not -ndim <= axis < max(ndim, 1):
-        raise np.exceptions.AxisError(axis, ndim)
-    return axis % max(ndim, 1)
+    """Counted from the front; a single number has the axis of a row of one."""
+    return normalize_axis_index(axis, max(ndim, 1))
+
+
+def _along(a: Array, axis: int | None) -> tuple[Array, int]:
+    """An array and the axis to go along: everything in a row where it is ``None``, and a single number in a row of one."""
+    if axis is None or not _ndim(a):
+        a, axis = np.reshape(a, (-1,)), axis or 0
+    return a, _axis(axis, a.ndim)
 
 
 def _ndim(x: Any) -> int:
     return int(np.ndim(x))
+
+
+def _array(x: Any) -> Array:
+    """An array of whatever library, or a list as NumPy's."""
+    return x if hasattr(x, "shape") else np.asarray(x)
+
+
+def _unlisted(x: Any) -> Any:
+    """A list as NumPy's array; a number stays one, so that it does not make float64 of float32."""
+    return np.asarray(x) if isinstance(x, list | tuple) else x
+
+
+def _unless(missing: Any, y: Array, why: str) -> Array:
+    """``y``, but NaN where there was nothing to compute it from; with a warning as NumPy's, where the numbers are at hand."""
+    if isinstance(missing, np.ndarray | np.generic) and missing.any():
+        warnings.warn(why, RuntimeWarning, stacklevel=6)
+    return np.where(missing, math.nan, y)
 
 
 # -- joining and splitting -------------------------------------------------------------------------------------------
@@ -40,7 +89,11 @@ def concatenate(arrays: Sequence[Array], axis: int | None = 0) -> Array:
         return concatenate([np.ravel(a) for a in arrays])
     arrays = tuple(map(_array, arrays))
     axis = _axis(axis, _ndim(arrays[0]))
-    bounds = (0, *np.cumsum([a.shape[axis] for a in arrays]).tolist())
+    try:
+        bounds = (0, *np.cumsum([a.shape[axis] for a in arrays]).tolist())
+    except IndexError:
+        shapes = ", ".join(str(a.shape) for a in arrays)
+        raise ShapeError(f"arrays that are joined have the same number of axes, one at least; got shapes {shapes}") from None
     return record(join(len(arrays)), arrays, {"axis": axis, "bounds": bounds})
 
 
@@ -64,12 +117,8 @@ def atleast_3d(*arrays: Array) -> Any:
     return _each(lambda a: a if _ndim(a) >= 3 else np.reshape(a, (*np.shape(a), 1) if _ndim(a) == 2 else (1, -1, 1)), arrays)
 
 
-def _array(x: Any) -> Array:
-    """An array of whatever library, or a list as NumPy's."""
-    return x if hasattr(x, "shape") else np.asarray(x)
-
-
 def _each(f: Any, arrays: Sequence[Array]) -> Any:
+    arrays = [*map(_array, arrays)]
     return f(arrays[0]) if len(arrays) == 1 else tuple(map(f, arrays))
 
 
@@ -118,16 +167,19 @@ def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> Any:
 
 @composed(np.hsplit)
 def hsplit(ary: Array, indices_or_sections: Any) -> Any:
+    _as_numpy(np.hsplit, ary, indices_or_sections=indices_or_sections)
     return split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
 
 
 @composed(np.vsplit)
 def vsplit(ary: Array, indices_or_sections: Any) -> Any:
+    _as_numpy(np.vsplit, ary, indices_or_sections=indices_or_sections)
     return split(ary, indices_or_sections, 0)
 
 
 @composed(np.dsplit)
 def dsplit(ary: Array, indices_or_sections: Any) -> Any:
+    _as_numpy(np.dsplit, ary, indices_or_sections=indices_or_sections)
     return split(ary, indices_or_sections, 2)
 
 
@@ -146,8 +198,7 @@ def squeeze(a: Array, axis: Any = None) -> Array:
 
 @composed(np.moveaxis)
 def moveaxis(a: Array, source: Any, destination: Any) -> Array:
-    moved = np.moveaxis(np.empty(tuple(range(a.ndim))), source, destination) if a.ndim else np.empty(())
-    return np.transpose(a, moved.shape)
+    return np.transpose(a, np.moveaxis(np.empty(tuple(range(a.ndim))), source, destination).shape)
 
 
 @composed(np.rollaxis)
@@ -172,6 +223,7 @@ def flipud(m: Array) -> Array:
 
 @composed(np.rot90)
 def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
+    _as_numpy(np.rot90, m, k=k, axes=axes)
     for _ in range(k % 4):
         m = np.flip(np.swapaxes(m, *axes), axes[0])
     return m
@@ -188,18 +240,23 @@ def tile(A: Array, reps: Any) -> Array:
 
 @composed(np.repeat)
 def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
-    if axis is None:
-        a, axis = ravel(a), 0
+    a, axis = _along(a, axis)
     return take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis)
 
 
 @composed(np.pad)
 def pad(array: Array, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Array:
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
+        raise NoRuleError(f"np.pad of a tensor takes the modes constant, edge, reflect, symmetric and wrap; got {mode!r}")
+    if not array.ndim:
+        _as_numpy(np.pad, array, pad_width=pad_width, mode=mode)
+        return +array
+    if isinstance(pad_width, dict):
+        given = {_axis(axis, array.ndim): w for axis, w in pad_width.items()}
+        pad_width = [np.broadcast_to(given.get(axis, 0), 2) for axis in range(array.ndim)]
     width = tuple(map(tuple, np.broadcast_to(np.asarray(pad_width), (array.ndim, 2)).tolist()))
     if mode == "constant":
         return pad_zeros(array, width=width) + np.pad(np.zeros_like(array), width, constant_values=constant_values)
-    if mode not in ("edge", "reflect", "symmetric", "wrap"):
-        raise NoRuleError(f"np.pad of a tensor takes the modes constant, edge, reflect, symmetric and wrap; got {mode!r}")
     for axis, (n, w) in enumerate(zip(array.shape, width, strict=True)):
         array = take(array, np.pad(np.arange(n), w, mode=mode), axis)  # type: ignore[call-overload]
     return array
@@ -241,9 +298,11 @@ def nan_to_num(x: Array, *, nan: float = 0.0, posinf: float | None = None, negin
 
 @composed(np.take)
 def take(a: Array, indices: Any, axis: int | None = None) -> Array:
-    if axis is None:
-        return ravel(a)[indices]
-    return a[(slice(None),) * _axis(axis, a.ndim) + (_array(indices),)]
+    a, axis = _along(a, axis)
+    places = _array(indices)
+    if isinstance(places, np.ndarray | np.generic) and places.dtype.kind not in "iu":  # no mask: False is 0 here, True is 1
+        places = np.take(np.arange(a.shape[axis]), indices)
+    return a[(slice(None),) * axis + (places,)]
 
 
 @composed(np.take_along_axis)
@@ -251,6 +310,10 @@ def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
     if axis is None:
         arr, axis = ravel(arr), 0
     indices = _array(indices)
+    if indices.dtype.kind not in "iu":
+        raise IndexError(f"np.take_along_axis takes integers for indices, no {indices.dtype}. Write t[mask], or np.where(mask, t, 0.0)")
+    if indices.ndim != arr.ndim:
+        raise ShapeError(f"np.take_along_axis takes indices with as many axes as the array; got shapes {indices.shape} and {arr.shape}")
     grid = list(np.ogrid[tuple(map(slice, arr.shape))])
     grid[axis] = indices
     return arr[tuple(grid)]
@@ -258,6 +321,8 @@ def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
 
 @composed(np.compress)
 def compress(condition: Any, a: Array, axis: int | None = None) -> Array:
+    if _ndim(condition) != 1:
+        raise ShapeError(f"np.compress takes a condition with one axis; got shape {np.shape(condition)}. Write t[mask] for a mask")
     return take(a, np.flatnonzero(condition), axis)
 
 
@@ -295,6 +360,8 @@ def linalg_trace(x: Array, offset: int = 0) -> Array:
 def diag(v: Array, k: int = 0) -> Array:
     if v.ndim == 2:
         return diagonal(v, k)
+    if v.ndim != 1:
+        raise ShapeError(f"np.diag takes a vector or a matrix; got shape {v.shape}")
     n, i = v.shape[0] + abs(k), np.arange(v.shape[0])
     return scatter(v, np.zeros_like(v, shape=(n, n)), index=(i - min(k, 0), i + max(k, 0)))
 
@@ -335,7 +402,8 @@ def partition(a: Array, kth: Any, axis: int | None = -1) -> Array:
 
 @composed(np.heaviside)
 def heaviside(x1: Array, x2: Array) -> Array:
-    return np.where(np.equal(x1, 0), x2, np.greater(x1, 0).astype(np.result_type(x1, x2)))
+    x1, x2 = _unlisted(x1), _unlisted(x2)
+    return np.where(np.equal(x1, 0), x2, ((1 + np.sign(x1)) / 2).astype(np.result_type(x1, x2)))
 
 
 @composed(np.full_like)
@@ -395,7 +463,7 @@ def _last(a: Array, axis: Any) -> Array:
     """The reduced axes as one axis, the last."""
     if axis is None:
         return np.reshape(a, (-1,))
-    axes = [_axis(i, a.ndim) for i in np.atleast_1d(axis).tolist()]
+    axes = normalize_axis_tuple(axis, a.ndim)
     kept = [i for i in range(a.ndim) if i not in axes]
     return np.reshape(np.transpose(a, (*kept, *axes)), (*(a.shape[i] for i in kept), math.prod(a.shape[i] for i in axes)))
 
@@ -407,6 +475,9 @@ def _kept(y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
 @composed(np.prod)
 def prod(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
     """Products of halves: right at zeros too, where y / x is not."""
+    if not a.ndim:
+        _as_numpy(np.prod, a, axis=axis)
+        axis = None
     y = _last(a, axis)
     while y.shape[-1] > 1:
         half = y.shape[-1] // 2
@@ -417,8 +488,7 @@ def prod(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
 @composed(np.cumprod)
 def cumprod(a: Array, axis: int | None = None) -> Array:
     """Products over windows of doubling length: right at zeros too."""
-    if axis is None:
-        a, axis = ravel(a), 0
+    a, axis = _along(a, axis)
     y, width = np.moveaxis(a, axis, -1), 1
     while width < y.shape[-1]:
         y = concatenate([y[..., :width], y[..., width:] * y[..., :-width]], -1)
@@ -428,16 +498,19 @@ def cumprod(a: Array, axis: int | None = None) -> Array:
 
 @composed(np.cumsum)
 def cumsum(a: Array, axis: int | None = None) -> Array:
-    return cumulate(ravel(a), axis=0) if axis is None else cumulate(a, axis=axis)
+    a, axis = _along(a, axis)
+    return cumulate(a, axis=axis)
 
 
 @composed((np.add, "accumulate"))
 def add_accumulate(array: Array, axis: int = 0) -> Array:
+    _as_numpy(np.add.accumulate, array, axis=axis)
     return np.cumsum(array, axis=axis)
 
 
 @composed((np.multiply, "accumulate"))
 def multiply_accumulate(array: Array, axis: int = 0) -> Array:
+    _as_numpy(np.multiply.accumulate, array, axis=axis)
     return cumprod(array, axis)
 
 
@@ -445,7 +518,7 @@ def multiply_accumulate(array: Array, axis: int = 0) -> Array:
 def var(a: Array, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
     squares = np.square(a - np.mean(a, axis=axis, keepdims=True))
     n = a.size if axis is None else math.prod(a.shape[i] for i in np.atleast_1d(axis).tolist())
-    return np.sum(squares, axis=axis, keepdims=keepdims) / (n - ddof)
+    return np.sum(squares, axis=axis, keepdims=keepdims) / max(n - ddof, 0)
 
 
 def _root(x: Array, n: float) -> Array:
@@ -463,16 +536,37 @@ def std(a: Array, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) 
 def median(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
     y = sort(_last(a, axis))
     n = y.shape[-1]
-    return _kept((y[..., (n - 1) // 2] + y[..., n // 2]) / 2, a, axis, keepdims)
+    if not n:
+        return np.mean(a, axis=axis, keepdims=keepdims)
+    middle = y[..., n // 2] if n % 2 else (y[..., n // 2 - 1] + y[..., n // 2]) / 2
+    return _kept(_or_nan(middle, y), a, axis, keepdims)
+
+
+def _or_nan(middle: Array, y: Array) -> Array:
+    """What was found between sorted elements; NaN where there is one among them, which sorting has put last."""
+    return np.where(np.isnan(y[..., -1]), math.nan, middle)
 
 
 @composed(np.average)
 def average(a: Array, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Array:
+    a = _array(a)
+    axis = axis if axis is None else normalize_axis_tuple(axis, a.ndim)
     if weights is None:
         return np.mean(a, axis=axis, keepdims=keepdims)
-    if np.shape(weights) != np.shape(a):
-        weights = np.reshape(weights, tuple(n if i == _axis(axis, a.ndim) else 1 for i, n in enumerate(a.shape)))
-    return np.sum(a * weights, axis=axis, keepdims=keepdims) / np.sum(np.broadcast_to(weights, np.shape(a)), axis=axis, keepdims=keepdims)
+    weights = _array(weights)
+    if weights.shape != a.shape:
+        if axis is None:
+            raise TypeError(f"np.average takes the axis of weights whose shape is not that of the array; got {weights.shape} and {a.shape}")
+        if weights.shape != tuple(a.shape[i] for i in axis):
+            raise ShapeError(f"np.average over axis {axis} of shape {a.shape} does not take weights of shape {weights.shape}")
+        weights = np.reshape(np.transpose(weights, np.argsort(axis)), tuple(n if i in axis else 1 for i, n in enumerate(a.shape)))
+    dtype = np.result_type(a, weights, *([] if a.dtype.kind == "f" else [float]))
+    weights = weights if weights.dtype == dtype else weights.astype(dtype)
+    total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
+    plain = total.raw if isinstance(total, Tensor) else total
+    if isinstance(plain, np.ndarray | np.generic) and not np.all(plain):
+        raise ZeroDivisionError("np.average takes weights that do not add up to zero")
+    return np.sum(a * weights, axis=axis, keepdims=keepdims) / total
 
 
 @composed(np.ptp)
@@ -492,6 +586,7 @@ def nanmean(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
 
 @composed(np.diff)
 def diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
+    _as_numpy(np.diff, a, n=n, axis=axis)
     a = np.moveaxis(a, axis, -1)
     ends = [e if e is None or not _ndim(e) else np.moveaxis(e, axis, -1) for e in (prepend, append)]
     parts = [e if e is None or _ndim(e) else np.broadcast_to(e, (*a.shape[:-1], 1)) for e in ends]
@@ -505,7 +600,7 @@ def diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any 
 @composed(np.trapezoid)
 def trapezoid(y: Array, x: Any = None, dx: float = 1.0, axis: int = -1) -> Array:
     y = np.moveaxis(y, axis, -1)
-    step = dx if x is None else diff(x) if _ndim(x) == 1 else diff(np.moveaxis(x, axis, -1))
+    step = dx if x is None else np.diff(x) if _ndim(x) == 1 else np.diff(np.moveaxis(x, axis, -1))
     return np.sum(step * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
 
 
@@ -521,7 +616,7 @@ def dot(a: Array, b: Array) -> Array:
 
 @composed(np.vdot)
 def vdot(a: Array, b: Array) -> Array:
-    return np.sum(np.ravel(a) * np.ravel(b))
+    return np.matmul(np.ravel(a), np.ravel(b))
 
 
 @composed(np.inner)
@@ -529,9 +624,15 @@ def inner(a: Array, b: Array) -> Array:
     return a * b if not _ndim(a) or not _ndim(b) else tensordot(a, b, (-1, -1))
 
 
-@composed(np.outer, np.linalg.outer)
+@composed(np.outer)
 def outer(a: Array, b: Array) -> Array:
     return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
+
+
+@composed(np.linalg.outer)
+def linalg_outer(x1: Array, x2: Array) -> Array:
+    _as_numpy(np.linalg.outer, x1, x2)
+    return outer(x1, x2)
 
 
 @composed(np.tensordot, np.linalg.tensordot)
@@ -540,9 +641,11 @@ def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
         summed_a, summed_b = list(range(_ndim(a) - axes, _ndim(a))), list(range(axes))
     else:
         summed_a, summed_b = (np.atleast_1d(x).tolist() for x in axes)
+    shape_a, shape_b = np.shape(a), np.shape(b)
+    if [shape_a[i] for i in summed_a] != [shape_b[i] for i in summed_b]:
+        raise ShapeError(f"np.tensordot of shapes {shape_a} and {shape_b}: the axes {summed_a} and {summed_b} differ in length")
     summed_a, summed_b = [i % _ndim(a) for i in summed_a], [i % _ndim(b) for i in summed_b]
     kept_a, kept_b = [i for i in range(_ndim(a)) if i not in summed_a], [i for i in range(_ndim(b)) if i not in summed_b]
-    shape_a, shape_b = np.shape(a), np.shape(b)
     n = math.prod(shape_a[i] for i in summed_a)
     left = np.reshape(np.transpose(a, (*kept_a, *summed_a)), (math.prod(shape_a[i] for i in kept_a), n))
     right = np.reshape(np.transpose(b, (*summed_b, *kept_b)), (n, math.prod(shape_b[i] for i in kept_b)))
@@ -560,12 +663,20 @@ def kron(a: Array, b: Array) -> Array:
 
 @composed(np.cross, np.linalg.cross)
 def cross(a: Array, b: Array) -> Array:
+    a, b = _array(a), _array(b)
+    if a.shape[-1:] != (3,) or b.shape[-1:] != (3,):
+        raise ShapeError(
+            f"np.cross of tensors takes vectors of three elements, in the last axis; got shapes {a.shape} and {b.shape}. "
+            "In a plane, write a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]"
+        )
     x, y = ([v[..., i] for i in range(3)] for v in (a, b))
     return np.stack([x[i] * y[j] - x[j] * y[i] for i, j in ((1, 2), (2, 0), (0, 1))], -1)
 
 
 @composed(np.convolve)
 def convolve(a: Array, v: Array, mode: str = "full") -> Array:
+    a, v = atleast_1d(a, v)
+    _as_numpy(np.convolve, a, v, mode=mode)
     n, m = len(a), len(v)
     places = np.add.outer(np.arange(n), np.arange(m))
     products = outer(a, v)
@@ -577,6 +688,7 @@ def convolve(a: Array, v: Array, mode: str = "full") -> Array:
 
 @composed(np.polyval)
 def polyval(p: Array, x: Array) -> Array:
+    p, x = _unlisted(p), _unlisted(x)
     y = 0.0 * x
     for i in range(len(p)):
         y = y * x + p[i]
@@ -585,6 +697,7 @@ def polyval(p: Array, x: Array) -> Array:
 
 @composed(np.linspace)
 def linspace(start: Array, stop: Array, num: int = 50, endpoint: bool = True) -> Array:
+    start, stop = _unlisted(start), _unlisted(stop)
     steps = np.linspace(0.0, 1.0, num, endpoint).astype(np.result_type(start, stop))
     steps = np.reshape(steps, (-1,) + (1,) * max(_ndim(start), _ndim(stop)))
     return start * (1 - steps) + stop * steps
@@ -641,6 +754,8 @@ def _einsum_letters(subscripts: str, operands: Sequence[Array]) -> tuple[list[st
     for t, a in zip(full, operands, strict=True):
         if len(t) != _ndim(a):
             raise ValueError(f"einsum {subscripts!r} names {len(t)} axes for an operand of shape {np.shape(a)}")
+        if len(set(t)) < len(t) and len(set(zip(t, np.shape(a), strict=True))) > len(set(t)):
+            raise ShapeError(f"einsum {subscripts!r} takes the diagonal of an operand of shape {np.shape(a)}, whose axes differ in length")
     return full, right.replace("...", "".join(dots))
 
 
@@ -674,29 +789,47 @@ def slogdet(a: Array) -> Any:
 
 @composed(np.linalg.norm)
 def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:  # noqa: A002  (NumPy's name)
-    pair = axis if isinstance(axis, tuple) and len(axis) == 2 else (0, 1) if axis is None and x.ndim == 2 else None
-    if ord is None or (ord == 2 and pair is None) or (ord == "fro" and pair is not None):
+    if ord is None and (axis is None or (isinstance(axis, int) and x.ndim)):
         return l2_norm(x, axis=axis, keepdims=keepdims)
-    if pair is not None:
-        if ord not in (1, -1, math.inf, -math.inf):
-            raise NoRuleError(f"np.linalg.norm of a matrix takes ord None, 'fro', 1, -1, inf and -inf on tensors; got {ord!r}")
-        inside, outside = (pair[0], pair[1]) if abs(ord) == 1 else (pair[1], pair[0])
-        pick = np.max if ord > 0 else np.min
-        y = pick(np.sum(np.abs(x), axis=inside, keepdims=True), axis=outside, keepdims=True)
-        return y if keepdims else squeeze(y, pair)
+    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    if len(axes) not in (1, 2):
+        raise ShapeError(f"np.linalg.norm takes one axis for vectors or two for matrices; got axis={axis} for shape {x.shape}")
+    if ord is None or (ord == 2 and len(axes) == 1) or (ord in ("fro", "f") and len(axes) == 2):
+        return l2_norm(x, axis=axes, keepdims=keepdims)
+    return _vector_norm(x, ord, axes, keepdims) if len(axes) == 1 else _matrix_norm(x, ord, axes, keepdims)
+
+
+def _vector_norm(x: Array, ord: Any, axis: tuple[int, ...], keepdims: bool) -> Array:  # noqa: A002
+    if isinstance(ord, str):
+        raise ValueError(f"the order of a vector's norm is a number; got {ord!r}")
     if abs(ord) == math.inf:
         return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
     if ord == 0:  # how many are not zero
         return np.sum((x != 0).astype(x.dtype), axis=axis, keepdims=keepdims)
-    return _root(np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims), ord)
+    powers = np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims)
+    return _root(powers, ord) if ord > 0 else powers ** (1 / ord)
+
+
+def _matrix_norm(x: Array, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: A002
+    if ord in (2, -2, "nuc"):
+        raise NoRuleError(f"np.linalg.norm of a matrix takes ord None, 'fro', 1, -1, inf and -inf on tensors; got {ord!r}")
+    if ord not in (1, -1, math.inf, -math.inf):
+        raise ValueError(f"no norm of a matrix has the order {ord!r}; there are None, 'fro', 1, -1, inf and -inf")
+    inside, outside = axes if abs(ord) == 1 else axes[::-1]
+    pick = np.max if ord > 0 else np.min
+    y = pick(np.sum(np.abs(x), axis=inside, keepdims=True), axis=outside, keepdims=True)
+    return y if keepdims else squeeze(y, axes)
 
 
 @composed(np.linalg.matrix_power)
 def matrix_power(a: Array, n: int) -> Array:
+    n = operator.index(n)
+    if a.ndim < 2 or a.shape[-2] != a.shape[-1]:
+        raise np.linalg.LinAlgError(f"np.linalg.matrix_power takes a square matrix, or a stack of them; got shape {a.shape}")
     if n < 0:
         return matrix_power(np.linalg.inv(a), -n)
     if n == 0:
-        return a * 0.0 + np.eye(a.shape[-1], dtype=a.dtype)
+        return np.where(np.ones_like(a, bool), np.eye(a.shape[-1], dtype=a.dtype), a)
     y = None
     while n:
         if n % 2:
@@ -708,10 +841,12 @@ def matrix_power(a: Array, n: int) -> Array:
 
 @composed(np.linalg.multi_dot)
 def multi_dot(arrays: Sequence[Array]) -> Array:
-    y = arrays[0]
-    for a in arrays[1:]:
-        y = y @ a
-    return y
+    _as_numpy(_multi_dot, *arrays)
+    return functools.reduce(np.dot, arrays)
+
+
+def _multi_dot(*arrays: Array) -> Array:
+    return np.linalg.multi_dot(arrays)
 
 
 # -- statistics ------------------------------------------------------------------------------------------------------
@@ -740,12 +875,16 @@ def nancumprod(a: Array, axis: int | None = None) -> Array:
 
 @composed(np.nanmax)
 def nanmax(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
-    return np.max(_without_nan(a, -math.inf)[0], axis=axis, keepdims=keepdims)
+    filled, good = _without_nan(a, -math.inf)
+    y = np.max(filled, axis=axis, keepdims=keepdims)
+    return _unless(~np.any(good, axis=axis, keepdims=keepdims), y, "np.nanmax of nothing but NaN")
 
 
 @composed(np.nanmin)
 def nanmin(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
-    return np.min(_without_nan(a, math.inf)[0], axis=axis, keepdims=keepdims)
+    filled, good = _without_nan(a, math.inf)
+    y = np.min(filled, axis=axis, keepdims=keepdims)
+    return _unless(~np.any(good, axis=axis, keepdims=keepdims), y, "np.nanmin of nothing but NaN")
 
 
 @composed(np.nanvar)
@@ -753,7 +892,9 @@ def nanvar(a: Array, axis: Any = None, *, ddof: float = 0, keepdims: bool = Fals
     filled, good = _without_nan(a, 0.0)
     n = np.sum(good, axis=axis, keepdims=True).astype(a.dtype)
     squares = np.square(np.where(good, filled - np.sum(filled, axis=axis, keepdims=True) / n, 0.0))
-    return np.sum(squares, axis=axis, keepdims=keepdims) / (np.reshape(n, np.sum(good, axis=axis, keepdims=keepdims).shape) - ddof)
+    degrees = np.reshape(n, np.sum(good, axis=axis, keepdims=keepdims).shape) - ddof
+    y = np.sum(squares, axis=axis, keepdims=keepdims) / np.where(degrees > 0, degrees, 1)
+    return _unless(degrees <= 0, y, f"np.nanvar of no more than ddof={ddof} numbers")
 
 
 @composed(np.nanstd)
@@ -764,13 +905,24 @@ def nanstd(a: Array, axis: Any = None, *, ddof: float = 0, keepdims: bool = Fals
 @composed(np.quantile)
 def quantile(a: Array, q: Any, axis: Any = None, *, keepdims: bool = False) -> Array:
     """Linear between the two nearest elements, NumPy's default method; q in [0, 1], a number or an array of them."""
+    q = np.asarray(q)
+    if not np.all((q >= 0) & (q <= 1)):
+        raise ValueError(f"quantiles are in the range [0, 1], percentiles in [0, 100]; got the quantile {q}")
     y = sort(_last(a, axis))
-    places = np.asarray(q, float) * (y.shape[-1] - 1)
+    between = _or_nan(_between(y, q * (y.shape[-1] - 1)), y[(..., *(None,) * q.ndim, slice(None))])
+    first = np.moveaxis(between, tuple(range(between.ndim - q.ndim, between.ndim)), tuple(range(q.ndim)))
+    return np.reshape(first, q.shape + np.sum(np.empty(a.shape), axis=axis, keepdims=keepdims).shape)
+
+
+def _between(y: Array, places: np.ndarray[Any, Any]) -> Array:
+    """Linear between the elements below and above each place, from the nearer one, as NumPy: it matters where one is infinite."""
+    if places.dtype.kind != "f":
+        return y[..., places]
     below = np.floor(places).astype(int)
-    above, part = np.ceil(places).astype(int), (places - below).astype(y.dtype)
-    between = y[..., below] * (1 - part) + y[..., above] * part
-    first = np.moveaxis(between, tuple(range(between.ndim - part.ndim, between.ndim)), tuple(range(part.ndim)))
-    return np.reshape(first, part.shape + np.sum(np.empty(a.shape), axis=axis, keepdims=keepdims).shape)
+    above = np.minimum(below + 1, y.shape[-1] - 1)
+    from_above = places - below >= 0.5
+    part = (places - below - from_above).astype(y.dtype)
+    return y[..., np.where(from_above, above, below)] + (y[..., above] - y[..., below]) * part
 
 
 @composed(np.percentile)
@@ -782,7 +934,7 @@ def percentile(a: Array, q: Any, axis: Any = None, *, keepdims: bool = False) ->
 def cov(m: Array, *, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Array:
     m = np.reshape(m, (1, -1)) if _ndim(m) < 2 else m if rowvar else m.T
     centred = m - np.mean(m, axis=1, keepdims=True)
-    y = centred @ centred.T / (m.shape[1] - (int(not bias) if ddof is None else ddof))
+    y = centred @ centred.T / max(m.shape[1] - (int(not bias) if ddof is None else ddof), 0)
     return y[0, 0] if m.shape[0] == 1 else y
 
 
@@ -797,6 +949,8 @@ def corrcoef(x: Array, *, rowvar: bool = True) -> Array:
 
 @composed(np.correlate)
 def correlate(a: Array, v: Array, mode: str = "valid") -> Array:
+    a, v = _array(a), _array(v)
+    _as_numpy(np.correlate, a, v, mode=mode)
     return convolve(a, np.flip(v), mode) if len(a) >= len(v) else np.flip(convolve(np.flip(a), v, mode))
 
 
@@ -805,6 +959,7 @@ def gradient(f: Array, *varargs: Any, axis: Any = None) -> Any:
     """Central differences inside and one-sided ones at the ends; ``varargs`` is one spacing, a number."""
     if len(varargs) > 1 or any(map(_ndim, varargs)):
         raise NoRuleError("np.gradient of a tensor takes one spacing for all axes, a number")
+    _as_numpy(np.gradient, f, axis=axis)
     step = varargs[0] if varargs else 1.0
     axes = range(f.ndim) if axis is None else np.atleast_1d(axis).tolist()
     found = [_gradient_along(np.moveaxis(f, i, -1), step, i) for i in axes]
@@ -823,8 +978,13 @@ def interp(x: Any, xp: Any, fp: Array, left: Any = None, right: Any = None) -> A
     dtype = np.result_type(*(t.dtype for t in (x, fp) if isinstance(t, Tensor)))
     x, fp = (t if isinstance(t, Tensor) else np.asarray(t, dtype) for t in (x, fp))
     plain, xp = x.raw if isinstance(x, Tensor) else x, np.asarray(xp, dtype)
+    if xp.ndim != 1 or not len(xp) or xp.shape != fp.shape or np.any(xp[1:] < xp[:-1]):
+        raise ShapeError(f"np.interp takes points xp that increase, and as many values fp; got shapes {xp.shape} and {fp.shape}")
+    if len(xp) == 1:
+        xp, fp = np.repeat(xp, 2), np.repeat(fp, 2)
     i = np.clip(np.searchsorted(xp, plain, side="right") - 1, 0, len(xp) - 2)
-    part = (np.clip(x, float(xp[0]), float(xp[-1])) - xp[i]) / (xp[i + 1] - xp[i])
+    width = xp[i + 1] - xp[i]
+    part = np.where(width > 0, (np.clip(x, float(xp[0]), float(xp[-1])) - xp[i]) / (width + (width == 0)), plain >= xp[i])  # 0 wide: a jump
     y = fp[i] * (1 - part) + fp[i + 1] * part
     y = y if left is None else np.where(plain < xp[0], left, y)
     return y if right is None else np.where(plain > xp[-1], right, y)
@@ -835,16 +995,21 @@ def interp(x: Any, xp: Any, fp: Array, left: Any = None, right: Any = None) -> A
 
 @composed(np.vecdot, np.linalg.vecdot)
 def vecdot(a: Array, b: Array, *, axis: int = -1) -> Array:
-    return np.sum(np.moveaxis(a, axis, -1) * np.moveaxis(b, axis, -1), axis=-1)
+    a, b = np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1)
+    if a.shape[-1] != b.shape[-1]:
+        raise ShapeError(f"np.vecdot takes vectors of one length; got {a.shape[-1]} and {b.shape[-1]} elements along axis {axis}")
+    return np.sum(a * b, axis=-1)
 
 
 @composed(*(f for f in (getattr(np, "matvec", None),) if f))
 def matvec(a: Array, b: Array) -> Array:
+    _as_numpy(np.matvec, a, b)
     return np.matmul(a, np.expand_dims(b, -1))[..., 0]
 
 
 @composed(*(f for f in (getattr(np, "vecmat", None),) if f))
 def vecmat(a: Array, b: Array) -> Array:
+    _as_numpy(np.vecmat, a, b)
     return np.matmul(np.expand_dims(a, -2), b)[..., 0, :]
 
 
@@ -855,6 +1020,7 @@ def linalg_matmul(x1: Array, x2: Array) -> Array:
 
 @composed(np.polyder)
 def polyder(p: Array, m: int = 1) -> Array:
+    _as_numpy(np.polyder, p, m=m)
     for _ in range(m):
         p = p[:-1] * np.arange(len(p) - 1, 0, -1).astype(p.dtype)
     return p
@@ -862,6 +1028,7 @@ def polyder(p: Array, m: int = 1) -> Array:
 
 @composed(np.polyint)
 def polyint(p: Array, m: int = 1) -> Array:
+    _as_numpy(np.polyint, p, m=m)
     for _ in range(m):
         p = np.append(p / np.arange(len(p), 0, -1).astype(p.dtype), np.zeros(1, p.dtype))
     return p
@@ -869,20 +1036,31 @@ def polyint(p: Array, m: int = 1) -> Array:
 
 @composed(np.vander)
 def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
+    _as_numpy(np.vander, x, N=N)
     powers = np.arange(len(x) if N is None else N).astype(x.dtype)
     return np.reshape(x, (-1, 1)) ** (powers if increasing else powers[::-1])
 
 
 @composed(np.block)
 def block(arrays: Any) -> Array:
-    def join_along(x: Any, axis: int) -> Array:
-        return concatenate([join_along(part, axis + 1) for part in x], axis) if isinstance(x, list) else x[(None,) * (depth - _ndim(x))]
+    def depth(x: Any) -> int:
+        if not isinstance(x, list):
+            return 0
+        if len(depths := set(map(depth, x))) != 1:
+            raise ValueError("np.block takes lists of the same depth, and none that is empty")
+        return 1 + depths.pop()
 
-    depth, inner_most = 0, arrays
-    while isinstance(inner_most, list):
-        depth, inner_most = depth + 1, inner_most[0]
-    depth, offset = max(depth, _ndim(inner_most)), max(depth, _ndim(inner_most)) - depth
-    return join_along(arrays, offset)
+    def leaves(x: Any) -> list[Array]:
+        return [y for part in x for y in leaves(part)] if isinstance(x, list) else [_array(x)]
+
+    def join_along(x: Any, axis: int) -> Array:
+        if isinstance(x, list):
+            return concatenate([join_along(part, axis + 1) for part in x], axis)
+        return np.reshape(x, (1,) * (ndim - _ndim(x)) + np.shape(x))
+
+    levels = depth(arrays)
+    ndim = max(levels, *(a.ndim for a in leaves(arrays)))
+    return join_along(arrays, ndim - levels)
 
 
 @composed(np.delete)
@@ -894,7 +1072,7 @@ def delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
 
 @composed(np.resize)
 def resize(a: Array, new_shape: Any) -> Array:
-    return take(a, np.resize(np.arange(a.size), new_shape))
+    return take(a, np.resize(np.arange(a.size), new_shape)) if a.size else np.zeros_like(a, shape=new_shape)
 
 
 @composed(*(f for f in (getattr(np, "unstack", None),) if f))
@@ -920,7 +1098,10 @@ def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Array:
 
 @composed(np.linalg.tensorsolve)
 def tensorsolve(a: Array, b: Array) -> Array:
-    return np.reshape(linalg_solve(np.reshape(a, (b.size, -1)), ravel(b)), np.shape(a)[_ndim(b) :])
+    a, b = _array(a), _array(b)
+    if math.prod(a.shape[b.ndim :]) != math.prod(a.shape[: b.ndim]):
+        raise np.linalg.LinAlgError(f"np.linalg.tensorsolve takes as many unknowns as equations; got shapes {a.shape} and {b.shape}")
+    return np.reshape(linalg_solve(np.reshape(a, (b.size, -1)), ravel(b)), a.shape[b.ndim :])
 
 
 @composed(np.linalg.tensorinv)

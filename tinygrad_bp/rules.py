@@ -36,10 +36,10 @@ pointwise(np.add, a=lambda g: g, b=lambda g: g)
 pointwise(np.subtract, a=lambda g: g, b=lambda g: -g)
 pointwise(np.multiply, a=lambda g, b: g * b, b=lambda g, a: g * a)
 pointwise(np.divide, a=lambda g, b: g / b, b=lambda g, b, y: -g * y / b)
-# a ** (b - (b != 0)) is a ** (b - 1), except that 0 * 0 ** -1 at b = 0 would not be a number;
+# a ** ((b != 0) * (b - 1)) is a ** (b - 1), except that 0 * 0 ** -1 at b = 0 would not be a number;
 # and 0 ** b does not depend on b > 0, although log(0) is infinite
-pointwise(np.power, a=lambda g, a, b: g * b * a ** (b - (b != 0)), b=lambda g, a, y: g * y * np.log(a + (a == 0)))
-pointwise(np.float_power, a=lambda g, a, b: g * b * a ** (b - (b != 0)), b=lambda g, a, y: g * y * np.log(a + (a == 0)))
+pointwise(np.power, a=lambda g, a, b: g * b * a ** ((b != 0) * (b - 1)), b=lambda g, a, y: g * y * np.log(a + (a == 0)))
+pointwise(np.float_power, a=lambda g, a, b: g * b * a ** ((b != 0) * (b - 1)), b=lambda g, a, y: g * y * np.log(a + (a == 0)))
 pointwise(np.remainder, a=lambda g: g, b=lambda g, a, b: -g * np.floor_divide(a, b))
 pointwise(np.fmod, a=lambda g: g, b=lambda g, a, b, y: -g * np.rint((a - y) / b))
 pointwise(np.negative, x=lambda g: -g)
