@@ -53,12 +53,12 @@ def _ensure_kept(t: Tensor) -> None:
         raise GraphError(f"the graph behind {t.label()} was freed by backward(retain_graph=False). Run the forward pass again")
 
 
-def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) -> Iterator[tuple[Tensor, Any]]:
+def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) -> Iterator[tuple[Tensor, Any]]:  # noqa: C901
     """Reverse mode: each tensor that ``output`` was computed from, newest first and then the leaves, with its cotangent.
 
     The newest tensor that waits has all of its cotangent, since whatever reads it is newer still. With ``recorded``
     the formulas run on tensors, so that the cotangents can be differentiated in their turn. With ``free`` each node
-    forgets its inputs once it has been pulled back.
+    forgets its inputs once it has been pulled back. It is one function because a small step waits for its calls.
     """
     if Changes.exposed:
         Changes.look_everywhere()
@@ -75,47 +75,36 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
         if rule is FREED:
             _ensure_kept(t)
         yield t, g
+        formula = None
         try:
-            reached = _pull_back(t, g, recorded, cotangents)
+            if t.serial < Changes.latest:
+                _ensure_unchanged(t, recorded)
+            for x, formula in zip(t.many or (t.left, t.right), rule.recorded if recorded else rule.pulls):  # noqa: B905
+                if isinstance(x, Tensor) and x.tracked and formula is not None:
+                    gx, raw = formula(t, g), x.raw
+                    if getattr(gx, "shape", None) != raw.shape or gx.dtype is not raw.dtype:
+                        gx = project(gx, x, t)
+                    if detect_anomaly.running:
+                        watch_backward(_derivative(t, formula, x), g, gx, t)
+                    s = x.serial
+                    if s in cotangents:
+                        cotangents[s] = cotangents[s] + gx
+                    else:
+                        cotangents[s] = gx
+                        if x.rule is None:
+                            leaves.append(x)
+                        else:
+                            heappush(newest, (-s, x))
         except Exception as error:
+            if formula is not None and (what := _derivative(t, formula, x)) not in str(error):
+                error.add_note(f"This happened in {what}.")
             locate(error, rule.name, t, calls if free else _calls(output, t))
             raise
-        for x in reached:
-            if x.rule is None:
-                leaves.append(x)
-            else:
-                heappush(newest, (-x.serial, x))
         if free:
             calls += t.calls
             t.forget(FREED)
     for x in leaves:
         yield x, cotangents[x.serial]
-
-
-def _pull_back(t: Tensor, g: Any, recorded: bool, cotangents: dict[int, Any]) -> list[Tensor]:
-    """The chain rule at one node: add to the cotangent of each input, and return those that had none before."""
-    if t.serial < Changes.latest:
-        _ensure_unchanged(t, recorded)
-    formulas = t.rule.recorded if recorded else t.rule.pulls  # type: ignore[union-attr]
-    reached = []
-    for x, formula in zip(t.many or (t.left, t.right), formulas):  # noqa: B905  (this loop is what a small step waits for)
-        if isinstance(x, Tensor) and x.tracked and formula is not None:
-            try:
-                gx, raw = formula(t, g), x.raw
-                if getattr(gx, "shape", None) != raw.shape or gx.dtype is not raw.dtype:
-                    gx = project(gx, x, t)
-            except Exception as error:
-                error.add_note(f"This happened in {_derivative(t, formula, x)}.")
-                raise
-            if detect_anomaly.running:
-                watch_backward(_derivative(t, formula, x), g, gx, t)
-            s = x.serial
-            if s in cotangents:
-                cotangents[s] = cotangents[s] + gx
-            else:
-                cotangents[s] = gx
-                reached.append(x)
-    return reached
 
 
 def _derivative(t: Tensor, formula: Any, x: Tensor) -> str:
