@@ -145,7 +145,7 @@ def half_squared_error(target: Array, output: Array) -> Array:
 def half_sum_of_squares(target: Array, output: Array) -> Array:
     """The sum of ``half_squared_error`` over everything, without the errors of the single outputs."""
     d = target - output
-    if d.__class__ is np.ndarray and d.size <= FEW:
+    if d.__class__ is np.ndarray and d.size <= FEW and d.dtype.char in "fd":
         return np.vdot(d, d) / 2
     return total(d * d) / 2
 
