@@ -290,6 +290,10 @@ CASES = [
     (np.block, lambda a, b: np.block([[a], [b]]), (r(3), r(2, 3))),
     (np.block, lambda a, b: np.block([a, b]), (r(), r(3))),
     (np.block, lambda a: np.block(a), (r(2),)),  # noqa: PLW0108
+    (np.gradient, lambda h: np.gradient([1.0, 4.0, 9.0], h), (np.array(0.5),)),
+    (np.heaviside, lambda b: np.heaviside([True, False], b), (r(2),)),
+    (np.select, lambda a: np.select([[True, False], [True, True]], [a, 1.5]), (r(2),)),
+    (np.select, lambda a: np.select([[True, False]], [a], [2.0, 3.0]), (r(2),)),
     (np.trapezoid, lambda y: np.trapezoid(y, np.array([False, True, True])), (r(3),)),
     (np.average, lambda a: np.average(a, axis=(0, 2), weights=np.array([[1.0, 2.0], [3.0, 4.0]])), (r(2, 3, 2),)),
     (np.average, lambda a: np.average(a, axis=(2, 0), weights=np.array([[1.0, 2.0, 3.0]])), (r(3, 2, 1),)),
@@ -430,6 +434,7 @@ EDGES = {  # NumPy answers, with NaN or infinity in it
     "heaviside(t, 0.5)": (lambda a: np.heaviside(a, 0.5), [[NAN, -INF, INF, 0.0, -0.0]]),
     "matrix_power(t, 0)": (lambda a: np.linalg.matrix_power(a, 0), [[[NAN, 1.0], [INF, 2.0]]]),
     **{f"norm(t, {o})": (lambda a, o=o: np.linalg.norm(a, o), [[]], [[0.0, 2.0]], [[INF, 1.0]]) for o in (None, 0, 1, 2, 3, -1, -2, 0.5)},
+    "linspace(t, t, 3)": (lambda a, b: np.linspace(a, b, 3), [[INF, NAN, 1.0, -INF], [1.0, 2.0, INF, -INF]]),
     "resize(t, 3)": (lambda a: a.sum() + np.resize(a, 3), [[]]),
 }
 REFUSED = {  # NumPy raises
@@ -514,6 +519,13 @@ def test_where_there_is_no_number_numpys_answer_is_given(f, args):
     assert also or not warned or not np.isnan(expected).any()
 
 
+def test_a_warning_points_at_the_line_that_is_to_blame():
+    for f in (np.nanmax, np.nanmin, np.nanvar):
+        with pytest.warns(RuntimeWarning, match=f"{f.__name__} of n") as caught:
+            f(Tensor([NAN, NAN], requires_grad=True))
+        assert {w.filename for w in caught} == {__file__}
+
+
 @pytest.mark.parametrize(("f", "args"), each(REFUSED))
 def test_what_numpy_refuses_is_refused(f, args):
     with pytest.raises(Exception) as theirs:  # noqa: PT011  (any: it is what is compared)
@@ -549,6 +561,10 @@ def test_options_that_a_definition_does_not_know_are_refused():
         np.var(x, where=[True, False])
     with pytest.raises(NoRuleError, match="takes the modes constant, edge"):
         np.pad(x, 1, mode="linear_ramp")
+    with pytest.raises(NoRuleError, match="with respect to the points xp"):
+        np.interp(0.5, x, [3.0, 4.0])
+    with pytest.raises(NoRuleError, match="takes ord None, 'fro'"):
+        np.linalg.norm(np.outer(x, x), 2)
     np.testing.assert_array_equal(np.diff(x, prepend=0.5).numpy(), [0.5, 1.0])
     with pytest.raises(ValueError, match="names 2 operands; got 1"):
         np.einsum("i,i->", x)

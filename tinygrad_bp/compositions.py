@@ -300,8 +300,10 @@ def nan_to_num(x: Array, *, nan: float = 0.0, posinf: float | None = None, negin
 def take(a: Array, indices: Any, axis: int | None = None) -> Array:
     a, axis = _along(a, axis)
     places = _array(indices)
-    if isinstance(places, np.ndarray | np.generic) and places.dtype.kind not in "iu":  # no mask: False is 0 here, True is 1
-        places = np.take(np.arange(a.shape[axis]), indices)
+    if isinstance(places, np.ndarray | np.generic):
+        if places.dtype.kind not in "iu":  # no mask: False is 0 here, True is 1
+            places = np.take(np.arange(a.shape[axis]), indices)
+        places = places if places.ndim else places.item()
     return a[(slice(None),) * axis + (places,)]
 
 
@@ -403,7 +405,8 @@ def partition(a: Array, kth: Any, axis: int | None = -1) -> Array:
 @composed(np.heaviside)
 def heaviside(x1: Array, x2: Array) -> Array:
     x1, x2 = _unlisted(x1), _unlisted(x2)
-    return np.where(np.equal(x1, 0), x2, ((1 + np.sign(x1)) / 2).astype(np.result_type(x1, x2)))
+    step = np.where(np.isnan(x1), math.nan, np.greater(x1, 0)).astype(np.result_type(x1, x2))
+    return np.where(np.equal(x1, 0), x2, step[()])
 
 
 @composed(np.full_like)
@@ -415,6 +418,8 @@ def full_like(a: Array, fill_value: Any) -> Array:
 @composed(np.select)
 def select(condlist: Sequence[Any], choicelist: Sequence[Array], default: Any = 0.0) -> Array:
     result = default
+    if isinstance(default, int | float):  # of the type of the choices, which two numbers would not have
+        result = np.result_type(*map(_unlisted, choicelist), default).type(default)
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         result = np.where(condition, choice, result)
     return result
@@ -560,7 +565,7 @@ def average(a: Array, axis: Any = None, weights: Any = None, *, keepdims: bool =
         if weights.shape != tuple(a.shape[i] for i in axis):
             raise ShapeError(f"np.average over axis {axis} of shape {a.shape} does not take weights of shape {weights.shape}")
         weights = np.reshape(np.transpose(weights, np.argsort(axis)), tuple(n if i in axis else 1 for i, n in enumerate(a.shape)))
-    dtype = np.result_type(a, weights, *([] if a.dtype.kind == "f" else [float]))
+    dtype = np.result_type(a.dtype, weights.dtype, *([] if a.dtype.kind == "f" else [float]))
     weights = weights if weights.dtype == dtype else weights.astype(dtype)
     total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
     plain = total.raw if isinstance(total, Tensor) else total
@@ -700,7 +705,7 @@ def linspace(start: Array, stop: Array, num: int = 50, endpoint: bool = True) ->
     start, stop = _unlisted(start), _unlisted(stop)
     steps = np.linspace(0.0, 1.0, num, endpoint).astype(np.result_type(start, stop))
     steps = np.reshape(steps, (-1,) + (1,) * max(_ndim(start), _ndim(stop)))
-    return start * (1 - steps) + stop * steps
+    return np.where(steps == 1, stop, start + (stop - start) * steps)
 
 
 @composed(np.einsum)
@@ -891,7 +896,7 @@ def nanmin(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
 def nanvar(a: Array, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
     filled, good = _without_nan(a, 0.0)
     n = np.sum(good, axis=axis, keepdims=True).astype(a.dtype)
-    squares = np.square(np.where(good, filled - np.sum(filled, axis=axis, keepdims=True) / n, 0.0))
+    squares = np.square(np.where(good, filled - np.sum(filled, axis=axis, keepdims=True) / np.maximum(n, 1), 0.0))
     degrees = np.reshape(n, np.sum(good, axis=axis, keepdims=keepdims).shape) - ddof
     y = np.sum(squares, axis=axis, keepdims=keepdims) / np.where(degrees > 0, degrees, 1)
     return _unless(degrees <= 0, y, f"np.nanvar of no more than ddof={ddof} numbers")
@@ -922,7 +927,8 @@ def _between(y: Array, places: np.ndarray[Any, Any]) -> Array:
     above = np.minimum(below + 1, y.shape[-1] - 1)
     from_above = places - below >= 0.5
     part = (places - below - from_above).astype(y.dtype)
-    return y[..., np.where(from_above, above, below)] + (y[..., above] - y[..., below]) * part
+    nearer = np.where(from_above, above, below)[()]
+    return y[..., nearer] + (y[..., above] - y[..., below]) * part
 
 
 @composed(np.percentile)
@@ -959,6 +965,7 @@ def gradient(f: Array, *varargs: Any, axis: Any = None) -> Any:
     """Central differences inside and one-sided ones at the ends; ``varargs`` is one spacing, a number."""
     if len(varargs) > 1 or any(map(_ndim, varargs)):
         raise NoRuleError("np.gradient of a tensor takes one spacing for all axes, a number")
+    f = _array(f)
     _as_numpy(np.gradient, f, axis=axis)
     step = varargs[0] if varargs else 1.0
     axes = range(f.ndim) if axis is None else np.atleast_1d(axis).tolist()
@@ -975,7 +982,9 @@ def _gradient_along(f: Array, step: Any, axis: int) -> Array:
 @composed(np.interp)
 def interp(x: Any, xp: Any, fp: Array, left: Any = None, right: Any = None) -> Array:
     """Piecewise linear through the points (xp, fp), constant outside; the nodes xp are not differentiated."""
-    dtype = np.result_type(*(t.dtype for t in (x, fp) if isinstance(t, Tensor)))
+    if isinstance(xp, Tensor) and xp.tracked:
+        raise NoRuleError("np.interp is not differentiated with respect to the points xp; give t.detach() or an array")
+    dtype = np.result_type(*(t.dtype for t in (x, xp, fp) if isinstance(t, Tensor)))
     x, fp = (t if isinstance(t, Tensor) else np.asarray(t, dtype) for t in (x, fp))
     plain, xp = x.raw if isinstance(x, Tensor) else x, np.asarray(xp, dtype)
     if xp.ndim != 1 or not len(xp) or xp.shape != fp.shape or np.any(xp[1:] < xp[:-1]):
