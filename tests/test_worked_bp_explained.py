@@ -76,7 +76,7 @@ def test_both_trainings_of_the_listing(target, biases, after_ten, updates, at_th
     model, history = example.train(target, biases, updates=example.UPDATES)
     assert as_printed(history.final_loss, after_ten) == after_ten
     np.testing.assert_allclose(history.loss, descend(target, biases, lambda losses: len(losses) > example.UPDATES), rtol=1e-12)
-    assert example.forward(model, target).item() == history.final_loss  # of the current weights
+    assert example.forward(model, target).item() == pytest.approx(history.final_loss, rel=1e-15)  # of the current weights
 
     _, history = example.train(target, biases, threshold=example.THRESHOLD)
     assert (history.updates, as_printed(history.final_loss, at_threshold)) == (updates, at_threshold)
