@@ -534,6 +534,19 @@ def test_what_numpy_refuses_is_refused(f, args):
         f(*[Tensor(a, requires_grad=True) for a in args])
 
 
+def test_a_refusal_says_of_which_call_it_is():
+    t = Tensor([1.0, 2.0], requires_grad=True)
+    for call, note in (
+        (lambda: np.diff(t, -1), "diff(array of shape (2,), n=-1, axis=-1)"),
+        (lambda: np.vsplit(t, [1]), "vsplit(array of shape (2,), indices_or_sections=[1])"),
+        (lambda: np.linalg.multi_dot([t]), "multi_dot(array of shape (2,))"),
+    ):
+        for _ in range(2):  # nothing is remembered of a refusal
+            with pytest.raises(ValueError) as caught:  # noqa: PT011  (NumPy's words)
+                call()
+            assert caught.value.__notes__ == [f"{note} cannot be computed."]
+
+
 def test_every_definition_of_a_numpy_function_has_a_case():
     tested = {function for function, _, _ in CASES} | ALIASES
     numpys = [f for f in COMPOSED if not isinstance(f, tuple) and f.__module__.startswith("numpy")]

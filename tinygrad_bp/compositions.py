@@ -36,10 +36,15 @@ def _as_numpy(function: Any, *arrays: Array, **options: Any) -> None:
     shapes = tuple(map(np.shape, arrays))
     try:
         hash(tuple(options.values()))
+        run: Any = _run_on_ones
     except TypeError:  # lists
-        _run_on_ones.__wrapped__(function, shapes, **options)
-    else:
-        _run_on_ones(function, shapes, **options)
+        run = _run_on_ones.__wrapped__
+    try:
+        run(function, shapes, **options)
+    except Exception as error:
+        given = [*(f"array of shape {shape}" for shape in shapes), *(f"{name}={value!r}" for name, value in options.items())]
+        error.add_note(f"{function.__name__.strip('_')}({', '.join(given)}) cannot be computed.")
+        raise
 
 
 @functools.lru_cache(maxsize=1024, typed=True)
