@@ -617,3 +617,11 @@ def test_positional_options_mean_what_they_mean_in_numpy():
     for call in (lambda: np.prod(x, 0, np.float32), lambda: np.var(x, 0, np.float64), lambda: np.cov(x, x), lambda: np.nan_to_num(x, True)):
         with pytest.raises(TypeError):
             call()
+
+
+@pytest.mark.parametrize("reduce", [np.max, np.min, np.sum, np.nanmax])
+def test_a_reduction_of_a_number_over_its_only_axis(reduce) -> None:
+    t = Tensor(3.0, requires_grad=True)
+    reduce(t, axis=0).backward()
+    assert t.grad is not None
+    assert t.grad.item() == 1.0

@@ -240,7 +240,7 @@ def expand(g: Array, like: Array, axis: Any, keepdims: bool) -> Array:
     """``g``, a reduction of ``like`` over ``axis``, copied back along that axis: the transpose of a sum."""
     if isinstance(g, np.generic):  # the usual loss; the same as broadcast_to, four times as fast
         return np.ndarray(like.shape, g.dtype, g, strides=(0,) * like.ndim)
-    if axis is not None and not keepdims:
+    if axis is not None and not keepdims and like.ndim:
         axes = {a % like.ndim for a in np.atleast_1d(axis).tolist()}
         g = np.reshape(g, tuple(1 if i in axes else n for i, n in enumerate(like.shape)))
     return np.broadcast_to(g, like.shape)

@@ -141,7 +141,8 @@ class Rule:
         named = dict(zip(names, args, strict=False)) | dict(kwargs)
         missing = [name for name in names[:n] if name not in named]
         if len(args) > len(names) or missing:
-            raise TypeError(f"{self.name} takes ({', '.join(names)}); got {len(args)} positional arguments and {sorted(kwargs)}")
+            lacking = f", without {' and '.join(missing)}" if missing else ""
+            raise TypeError(f"{self.name} takes ({', '.join(names)}); got {len(args)} positional arguments and {sorted(kwargs)}{lacking}")
         inputs = tuple(named.pop(name) for name in names[:n])
         defaults = dict(self.signature)
         params = {name: value for name, value in named.items() if name in self.options and value is not defaults.get(name)}
