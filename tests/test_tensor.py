@@ -17,7 +17,7 @@ import pytest
 import tinygrad_bp as tg
 from tests.fake_array import FakeArray
 from tinygrad_bp import Tensor, grad
-from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, ShapeError
+from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, RuleError, ShapeError
 
 
 def leaf(x: Any, **options: Any) -> Tensor:
@@ -639,3 +639,15 @@ def test_linear_algebra_raises_numpys_errors() -> None:
 
 def test_floor_division_from_the_right() -> None:
     np.testing.assert_array_equal(5 // Tensor([2.0, 3.0]), [2, 1])
+
+
+def test_a_definition_does_not_stand_behind_a_rule_unseen() -> None:
+    with pytest.raises(RuleError, match=r"sinh has a rule, which would be used instead. Replace it: tg.pointwise\(sinh, ...\)"):
+        tg.composed(np.sinh)(lambda x: (np.exp(x) - np.exp(-x)) / 2)
+    with pytest.raises(RuleError, match="a definition is a Python function"):
+        tg.composed(np.i0)(np.exp)
+
+
+def test_a_missing_argument_is_named() -> None:
+    with pytest.raises(TypeError, match=r"where takes \(condition, x, y\).*, without x and y"):
+        np.where(Tensor([1.0, 0.0], requires_grad=True))
