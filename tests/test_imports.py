@@ -172,3 +172,14 @@ def test_import_brings_nothing_heavy() -> None:
 def test_public_names_exist() -> None:
     missing = [name for name in tinygrad_bp.__all__ if not hasattr(tinygrad_bp, name)]
     assert missing == []
+
+
+def test_only_programs_written_by_compile_are_executed() -> None:
+    """Their text is put together from the recording; no other file may run text, whoever wrote it."""
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"exec", "eval"}
+    }
+    assert found == {"compile/bound.py", "compile/matrix.py", "compile/scalar.py"}

@@ -104,23 +104,38 @@ class Rule:
         return tuple(self.arguments.index(name) if name in self.arguments else RESULT for name in names)
 
     def _on_arrays(self, formula: Formula | None, reads: tuple[int, ...]) -> Formula | None:
-        """``pull(node, g)`` on raw arrays."""
-        return formula and _caller(*[self._place(i, "t.raw", "_array", "_arrays") for i in reads], *self._choice(formula))(formula)
+        """``pull(node, g)`` on raw arrays. One closure per common case: it runs once per operation and step."""
+        if formula is None or _keywords(formula):
+            return formula and self._with_options(formula, lambda t: [t.raw if i == RESULT else t.arrays[i] for i in reads])
+        match reads:
+            case ():
+                return lambda t, g: formula(g)
+            case (-1,):
+                return lambda t, g: formula(g, t.raw)
+            case (i,) if self.count > 2:
+                return lambda t, g: formula(g, t.many_arrays[i])
+            case (0,):
+                return lambda t, g: formula(g, t.left_array)
+            case (1,):
+                return lambda t, g: formula(g, t.right_array)
+            case (0, -1):
+                return lambda t, g: formula(g, t.left_array, t.raw)
+            case (0, 1) if self.count == 2:
+                return lambda t, g: formula(g, t.left_array, t.right_array)
+            case _:
+                return lambda t, g: formula(g, *[t.raw if i == RESULT else t.arrays[i] for i in reads])
 
     def _on_tensors(self, formula: Formula | None, reads: tuple[int, ...]) -> Formula | None:
         """``pull(node, g)`` on the tensors themselves."""
-        return formula and _caller(*[self._place(i, "t", "", "") for i in reads], *self._choice(formula))(formula)
+        return formula and self._with_options(formula, lambda t: [t if i == RESULT else t.inputs[i] for i in reads])
 
-    def _place(self, i: int, result: str, one: str, many: str) -> str:
-        """Where a node keeps what a formula reads."""
-        return result if i == RESULT else f"t.many{many}[{i}]" if self.count > 2 else f"t.{('left', 'right')[i]}{one}"
-
-    def _choice(self, formula: Formula) -> list[str]:
-        """The options that a formula takes, of those of the node."""
+    def _with_options(self, formula: Formula, operands: Callable[[Any], list[Any]]) -> Formula:
         wanted = _keywords(formula)
+        if not wanted:
+            return lambda t, g: formula(g, *operands(t))
         if len(wanted) == len(self.options):
-            return ["**(t.params or {})"] * bool(wanted)
-        return [f"**{{k: v for k, v in (t.params or {{}}).items() if k in {wanted}}}"] * bool(wanted)
+            return lambda t, g: formula(g, *operands(t), **(t.params or {}))
+        return lambda t, g: formula(g, *operands(t), **{k: v for k, v in (t.params or {}).items() if k in wanted})
 
     def derivative(self, i: int, g: Any, operands: Sequence[Any], result: Any, params: Mapping[str, Any] | None) -> Any:
         """The formula of argument ``i``, on whatever the operands are: arrays, tensors, symbols."""
@@ -150,14 +165,6 @@ class Rule:
             if name not in self.options and value is not defaults.get(name, self):
                 raise NoRuleError(f"the rule of {self.name} does not cover the option {name}={value!r}; leave it out")
         return inputs, params or None
-
-
-@functools.cache
-def _caller(*arguments: str) -> Callable[[Formula], Formula]:
-    """The call of a formula, written out: it happens once per operation and step."""
-    text = f"lambda formula: lambda t, g: formula({', '.join(('g', *arguments))})"
-    make: Callable[[Formula], Formula] = eval(compile(text, __file__, "eval"))  # of this file, so that it is not taken for a user's line
-    return make
 
 
 def _parameters(formula: Formula) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ class Bound:
             tests = ["o.state is s", *(f"s[{i}] is e{i}" for i in sorted(entries)), *tests]
             for k, (name, value) in enumerate(self.settings):
                 space[f"v{k}"] = value
-                tests.append(f"o.{name} == v{k}")
+                tests.append(f"getattr(o, {name!r}) == v{k}")  # a name of the user's stays a string
         space["step"] = self.make(*given)
         return tests, self.lines(), space
 
