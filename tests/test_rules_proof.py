@@ -264,3 +264,31 @@ def test_sigmoid_is_right_over_the_whole_line() -> None:
         np.testing.assert_array_almost_equal_nulp(functions.sigmoid(values), expected, nulp=4)
     assert functions.sigmoid(np.array([-1e6, 1e6])).tolist() == [0.0, 1.0]
     np.testing.assert_array_equal(functions.sigmoid(np.array([np.nan, 1.0, -np.inf, np.inf]))[[0, 2, 3]], [np.nan, 0.0, 1.0])
+
+
+@pytest.mark.parametrize("x", [[-100, 0, 3], [], 2, np.float16([-8, 0, 60]), np.float32([[-3.0, 90.0]])], ids=str)
+def test_sigmoid_of_other_arrays(x: Any) -> None:
+    x = np.asarray(x)
+    y = functions.sigmoid(x)
+    assert y.shape == x.shape
+    assert y.dtype == np.result_type(x, np.float16 if x.dtype.kind == "f" else np.float64)
+    np.testing.assert_allclose(y, 1 / (1 + np.exp(-x.astype(float))), rtol=4 * np.finfo(y.dtype).eps)
+
+
+@pytest.mark.parametrize("a", [(4,), (2, 4), (400, 4), (3, 2, 4), (0, 4)], ids=str)
+@pytest.mark.parametrize("b", [(4,), (4, 3), (4, 300), (1, 4, 3), (4, 0)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_a_product_is_that_of_the_operator(a: tuple[int, ...], b: tuple[int, ...], dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(-9, 9, shape).astype(dtype) for shape in (a, b))
+    for p, q in ((x, y), (np.asfortranarray(x), y), (x[..., ::-1], np.asfortranarray(y))):
+        found, expected = functions.product(p, q), p @ q
+        np.testing.assert_array_equal(found, expected)  # whole numbers: exact in any order
+        assert type(found) is type(expected)
+        assert found.dtype == expected.dtype
+
+
+def test_a_product_needs_axes_as_the_operator_does() -> None:
+    for a, b in ((np.array(2.0), np.ones((2, 2))), (np.ones(2), np.array(2.0)), (np.ones(2), 3.0)):
+        with pytest.raises(ValueError, match="matmul"):
+            functions.product(a, b)

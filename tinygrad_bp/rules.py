@@ -22,6 +22,7 @@ from tinygrad_bp.functions import (
     gram,
     inverse,
     opposite,
+    product,
     row,
     share,
     sum_to,
@@ -100,7 +101,7 @@ clamp = pointwise(
 )
 
 # -- activations -----------------------------------------------------------------------------------------------------
-sigmoid = pointwise(functions.sigmoid, x=lambda g, y: g * y * (1 - y))
+sigmoid = pointwise(functions.sigmoid, x=lambda g, y: g * (y * (1 - y)))
 softplus = pointwise(functions.softplus, x=lambda g, x: g * sigmoid(x))
 relu = pointwise(functions.relu, x=lambda g, x: g * (x > 0))
 leaky_relu = pointwise(functions.leaky_relu, x=lambda g, x, *, slope=0.01: np.where(x > 0, g, g * slope))
@@ -154,7 +155,7 @@ bilinear(
 )
 affine = general(
     functions.linear,
-    x=lambda g, weight: g @ weight,
+    x=lambda g, weight: product(g, weight),  # noqa: PLW0108  (its parameters say what it reads)
     weight=lambda g, x: gram(g, x),  # noqa: PLW0108  (its parameters say what it reads)
     bias=lambda g, bias: sum_to(g, bias.shape),
 )
@@ -194,6 +195,7 @@ linear(np.reshape, a=lambda g, a, *, shape: np.reshape(g, a.shape))
 RULES[np.sum].run = functions.total
 for ufunc, same in {np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.mul, np.divide: operator.truediv}.items():
     RULES[ufunc].run = same  # five times as fast for single numbers
+RULES[np.matmul].run = functions.product
 RULES[np.reshape].run = lambda a, *, shape: a.reshape(shape)  # the method: CuPy's function calls the shape newshape, dask's wants a tuple
 linear(np.transpose, a=lambda g, *, axes=None: np.transpose(g, inverse(axes)))
 linear(np.swapaxes, a=lambda g, *, axis1, axis2: np.swapaxes(g, axis1, axis2))

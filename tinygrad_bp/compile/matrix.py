@@ -371,8 +371,10 @@ class _Writer:
             self.line('with np.errstate(over="ignore"):  # 1 / (1 + infinity) is 0', node.note)
             self.line(f"    {self.short('np.exp')}({self.operand(node.args[0])}, out={out})", node.note)
         elif self.is_column_sum(node):
-            ones = self.ones(node.args[0].value)
-            self.line(f"{self.short('np.matmul')}({ones}, {self.operand(node.args[0])}, out={out})", node.note)
+            product = self.short("np.dot" if node.value.size < functions.SMALL_PRODUCT else "np.matmul")
+            self.line(f"{product}({self.ones(node.args[0].value)}, {self.operand(node.args[0])}, out={out})", node.note)
+        elif self.is_small_product(node):
+            self.line(f"{self.short('np.dot')}({', '.join(self.product(node))})", node.note)
         elif isinstance(f, np.ufunc) and f.signature is None:
             operands = [self.elementwise(x, node) for x in node.args]
             self.line(f"{self.short(_path(f))}({', '.join([*operands, *self.options(node), f'out={out}'])})", node.note)
@@ -395,6 +397,25 @@ class _Writer:
         """Whether it is the sum of the rows of a matrix: as a product with a row of ones that takes half the time."""
         rows = node.function == np.add.reduce and node.options in ({"axis": 0}, {"axis": (0,)}) and node.args[0].value.ndim == 2
         return rows and node.value.dtype == node.args[0].value.dtype and node.value.dtype in (np.float64, np.float32)
+
+    def is_small_product(self, node: Node) -> bool:
+        """Whether it is a product of matrices that costs less by ``dot``, which fills its result with zeros first."""
+        if node.function is not np.matmul or node.value.size >= functions.SMALL_PRODUCT or node not in self.plan.home:
+            return False
+        whole = (isinstance(x, Node) and x.value.flags.forc and 0 < x.value.ndim < 3 for x in node.args)  # dot would copy a part
+        return all(whole) and all(x.value.dtype == node.value.dtype for x in node.args)
+
+    def product(self, node: Node) -> list[str]:
+        """What ``dot`` is given. It writes row by row; a result by columns is the transpose of one by rows, (b.T @ a.T).T."""
+        a, b = node.args
+        if node not in self.plan.columns:
+            return [self.operand(a), self.operand(b), f"out={self.texts[node]}"]
+        return [self.transposed(b), self.transposed(a), f"out={self.made_view(node, '.T', 'T')}"]
+
+    def transposed(self, x: Node) -> str:
+        if x.function is np.transpose and not x.args[1:] and not x.options:
+            return self.operand(x.args[0])
+        return self.made_view(x, ".T", "T") if self.steady(x) else f"{self.operand(x)}.T"
 
     def ones(self, x: Any) -> str:
         key = ("ones", len(x), x.dtype.str)

@@ -91,7 +91,7 @@ def _sigmoid(x: Any) -> Any:
         e = np.exp(np.minimum(-x, largest))
     else:
         e = x.trace.apply(quiet_exp, -x)
-    return np.reciprocal(e + 1)
+    return 1 / (e + 1)
 
 
 def _scatter(values: Any, like: Any, *, index: Any) -> Any:

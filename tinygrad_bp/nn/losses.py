@@ -39,8 +39,8 @@ def compared(output: Any, target: Any) -> tuple[Tensor, Any]:
     A target of numbers or lists becomes an array; arrays of any library, and tensors, stay as they are.
     """
     known: Tensor = output if isinstance(output, Tensor) else Tensor(output)
-    target = array(target)
-    if known.raw.shape != target.shape:
+    given = target.raw if isinstance(target, Tensor) else (target := array(target))
+    if known.raw.shape != given.shape:
         raise ShapeError(
             f"the loss compares an output of shape {known.shape} with a target of shape {target.shape}. "
             "Give both one shape, with .reshape(...)"
