@@ -53,12 +53,13 @@ def _ensure_kept(t: Tensor) -> None:
         raise GraphError(f"the graph behind {t.label()} was freed by backward(retain_graph=False). Run the forward pass again")
 
 
-def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) -> Iterator[tuple[Tensor, Any]]:  # noqa: C901
+def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False, keep: bool = False) -> Iterator[tuple[Tensor, Any]]:  # noqa: C901
     """Reverse mode: each tensor that ``output`` was computed from, newest first and then the leaves, with its cotangent.
 
     The newest tensor that waits has all of its cotangent, since whatever reads it is newer still. With ``recorded``
     the formulas run on tensors, so that the cotangents can be differentiated in their turn. With ``free`` each node
-    forgets its inputs once it has been pulled back. It is one function because a small step waits for its calls.
+    forgets its inputs once it has been pulled back. With ``keep`` the results of operations are not handed out one by
+    one: each has its cotangent left in its ``.gradient``. It is one function because a small step waits for its calls.
     """
     if Changes.exposed:
         Changes.look_everywhere()
@@ -68,13 +69,17 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
     leaves: list[Tensor] = []
     calls: list[Line] = []  # that led to the nodes that were freed
     cotangents, newest = {output.serial: seed}, [(-output.serial, output)]
+    watched = detect_anomaly.running
     while newest:
         t = heappop(newest)[1]
         g, rule = cotangents.pop(t.serial), t.rule
         assert rule is not None  # leaves do not wait here
         if rule is FREED:
             _ensure_kept(t)
-        yield t, g
+        if keep:
+            t.gradient = g
+        else:
+            yield t, g
         formula = None
         try:
             if t.serial < Changes.latest:
@@ -84,7 +89,7 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False) 
                     gx, raw = formula(t, g), x.raw
                     if getattr(gx, "shape", None) != raw.shape or gx.dtype is not raw.dtype:
                         gx = project(gx, x, t)
-                    if detect_anomaly.running:
+                    if watched:
                         watch_backward(_derivative(t, formula, x), g, gx, t)
                     s = x.serial
                     if s in cotangents:
@@ -147,10 +152,7 @@ def _ensure_unchanged(node: Tensor, recorded: bool) -> None:
 
 def backward(output: Tensor, gradient: Any = None, retain_graph: bool = True) -> None:
     """``Tensor.backward``: leave the cotangent of every tensor of the graph in its ``.grad``."""
-    for t, g in pull(output, _seed(output, gradient), free=not retain_graph):
-        if t.rule is not None:
-            t.gradient = g
-            continue
+    for t, g in pull(output, _seed(output, gradient), free=not retain_graph, keep=True):
         before = t.gradient  # leaves come last: an error on the way leaves no half of a sum behind
         t.gradient = g if before is None else (before.raw if isinstance(before, Tensor) else before) + g
 
