@@ -343,6 +343,7 @@ def main(arguments: list[str]) -> None:
     if "--check" in arguments:
         sys.exit(None if page == before else "docs/coverage.md is not current: python docs/coverage.py --rules")
     if "--rules" not in arguments:
+        sys.path[:] = [p for p in sys.path if Path(p).resolve() != PAGE.parent]  # numba would take this file for the package coverage
         page = replaced(page, "measured", measured())
     PAGE.write_text(page, "utf-8", newline="\n")
     print(PAGE)
