@@ -9,6 +9,7 @@ import threading
 import tracemalloc
 import weakref
 from collections.abc import Iterator
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -504,6 +505,22 @@ def test_a_rule_takes_keywords_and_metadata() -> None:
         TypeError, match=r"scaled takes \(x, factor\); got 1 positional arguments and \['size'\]|does not cover the option size"
     ):
         door(leaf(1.0), size=3)
+
+
+@pytest.mark.parametrize("arguments", ["a", "ab", "abc", "abcd"])
+@pytest.mark.parametrize("option", ["", ", *, k=5.0"])
+def test_a_formula_is_given_what_it_names(arguments: str, option: str) -> None:
+    """Whatever it names, in whichever order, on arrays and on tensors."""
+    values = {name: float(i) for i, name in enumerate(arguments, 1)} | {"y": 9.0}
+    for names in (names for n in range(4) for names in permutations(values, n)):
+        read = "".join(f", {name}" for name in names)
+        formula: Any = eval(f"lambda g{read}{option}: g * 0.0 + (0.0{''.join(f' + {i}.0 * {name}' for i, name in enumerate(names, 3))})")
+        function: Any = eval(f"lambda {', '.join(arguments)}{option}: 9.0")
+        door = tg.pointwise(function, **dict.fromkeys(arguments, formula))
+        expected = sum(i * values[name] for i, name in enumerate(names, 3))
+        y = door(*[leaf(values[name]) for name in arguments])
+        for found in (dict(engine.pull(y, np.float64(1.0))), dict(engine.pull(y, Tensor(1.0), recorded=True))):
+            assert [float(found[x].item()) for x in y.inputs] == [expected] * len(arguments), (arguments, names)
 
 
 def test_a_rule_of_numpy_can_be_replaced_and_one_added(monkeypatch: pytest.MonkeyPatch) -> None:

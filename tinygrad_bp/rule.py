@@ -118,9 +118,9 @@ class Rule:
                 return lambda t, g: formula(g, t.left_array)
             case (1,):
                 return lambda t, g: formula(g, t.right_array)
-            case (0, -1):
+            case (0, -1) if self.count < 3:
                 return lambda t, g: formula(g, t.left_array, t.raw)
-            case (0, 1) if self.count == 2:
+            case (0, 1) if self.count < 3:
                 return lambda t, g: formula(g, t.left_array, t.right_array)
             case _:
                 return lambda t, g: formula(g, *[t.raw if i == RESULT else t.arrays[i] for i in reads])
