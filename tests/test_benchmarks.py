@@ -33,7 +33,7 @@ def test_many_updates_are_those_of_the_listing() -> None:
 
 def test_the_tables_are_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     lines = list(speed.table("title", speed.in_turn({"one": lambda: None, "two": lambda: None}, 2, 1e-4)))
-    assert re.fullmatch(r"\| one \| [\d.,e+-]+ \| 1\.00 \|", lines[-2])
+    assert re.fullmatch(r"\| one \| [\d.,e+-]+ \| 1\.00 \| 1\.00 to 1\.00 \|", lines[-2])
     assert lines[-1].startswith("| two | ")
 
 

@@ -9,6 +9,7 @@ import fractions
 import math
 import operator
 import pickle
+import sys
 from typing import Any
 
 import numpy as np
@@ -521,7 +522,8 @@ def test_masked_arrays_missing_methods_and_missing_brackets_are_refused_with_the
     for run in (lambda: Tensor(masked), lambda: leaf([1.0, 2.0]) * masked):
         with pytest.raises(DtypeError, match=r"lose its mask\. Write a\.filled\(0\.0\)"):
             run()
-    with pytest.raises(AttributeError, match=r"a Tensor has no attribute 'tanh'; write np\.tanh\(t\)"):
+    remedy = r"; write np\.tanh\(t\)" if sys.version_info >= (3, 12) else ""
+    with pytest.raises(AttributeError, match=f"has no attribute 'tanh'{remedy}"):
         leaf([1.0]).tanh()
     with pytest.raises(TypeError, match=r"write @tg\.no_grad\(\), with brackets"):
 

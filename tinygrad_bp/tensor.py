@@ -14,6 +14,7 @@ Tensor([ 5.43656366, 22.1671683 ])
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from sys import _getframe
 from types import CodeType
@@ -438,9 +439,11 @@ class Tensor:
         name = f", name={self.name!r}" if self.name else ""
         return f"Tensor({values}{name}{', requires_grad=True' if self.tracked else ''})"
 
-    def __getattr__(self, name: str) -> Any:
-        instead = f"; write np.{name}(t)" if not name.startswith("_") and callable(getattr(np, name, None)) else ""
-        raise AttributeError(f"a Tensor has no attribute {name!r}{instead}")
+    if sys.version_info >= (3, 12):  # under 3.11 a class that has this method is read from at an eighth of the speed
+
+        def __getattr__(self, name: str) -> Any:
+            instead = f"; write np.{name}(t)" if not name.startswith("_") and callable(getattr(np, name, None)) else ""
+            raise AttributeError(f"a Tensor has no attribute {name!r}{instead}")
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)

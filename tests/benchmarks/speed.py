@@ -267,14 +267,21 @@ STEPS: dict[str, Callable[[Case], Step]] = {
 }
 
 
+PLACES = 5  # how often everything is made anew: where arrays happen to lie in memory moves a ratio by some per cent
+
+
 def steps(rounds: int) -> Iterator[str]:
     """The table of one training step for each case."""
     for case in CASES:
-        made = installed(STEPS, case)
-        first = {name: [float(step()) for _ in range(3)] for name, step in made.items()}
-        for name, losses in first.items():  # all start from the same weights
-            assert np.allclose(losses, first["hand-written NumPy"], rtol=1e-4), (name, losses)
-        yield from table(f"A step of {case}", in_turn(made, rounds))
+        times: dict[str, list[float]] = {}
+        every = [installed(STEPS, case) for _ in range(min(PLACES, rounds))]
+        for made in every:
+            first = {name: [float(step()) for _ in range(3)] for name, step in made.items()}
+            for name, losses in first.items():  # all start from the same weights
+                assert np.allclose(losses, first["hand-written NumPy"], rtol=1e-4), (name, losses)
+            for name, each in in_turn(made, math.ceil(rounds / len(every))).items():
+                times.setdefault(name, []).extend(each)
+        yield from table(f"A step of {case}", times)
 
 
 # -- one operation -----------------------------------------------------------------------------------------------------
@@ -516,12 +523,12 @@ def in_turn(steps: dict[str, Step], rounds: int, window: float = 0.02) -> dict[s
 
 
 def table(title: str, times: dict[str, list[float]], unit: float = 1e6, label: str = "us") -> Iterator[str]:
-    """Median times, and the median over the rounds of the ratio to the first."""
+    """Median times; the ratio to the first in the same round, its median and the middle half of the rounds."""
     base = next(iter(times.values()))
-    yield from ("", f"## {title}", "", f"| | {label} | ratio |", "| --- | ---: | ---: |")
+    yield from ("", f"## {title}", "", f"| | {label} | ratio | half of the rounds |", "| --- | ---: | ---: | ---: |")
     for name, each in times.items():
-        ratio = statistics.median(t / b for t, b in zip(each, base, strict=True))
-        yield f"| {name} | {float(f'{statistics.median(each) * unit:.3g}'):,g} | {ratio:.2f} |"
+        low, middle, high = statistics.quantiles((t / b for t, b in zip(each, base, strict=True)), n=4, method="inclusive")
+        yield f"| {name} | {float(f'{statistics.median(each) * unit:.3g}'):,g} | {middle:.2f} | {low:.2f} to {high:.2f} |"
 
 
 def sections(rounds: int) -> dict[str, Callable[[], Iterator[str]]]:
