@@ -1,5 +1,9 @@
 """nn and optim: shapes, names, state, losses that refuse to broadcast, and updates against formulas by hand."""
 
+import copy
+import pickle
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -182,3 +186,33 @@ def test_random_weights_come_from_the_seed():
         np.testing.assert_array_equal(value, b[name])
     assert np.all(np.abs(a["0.weight"]) <= 3**-0.5)
     assert np.std(a["0.weight"]) > 0
+
+
+class Scaled(nn.Parameter):
+    def __init__(self, data: Any, factor: float = 1.0) -> None:
+        super().__init__(factor * np.asarray(data, float))
+        self.factor = factor
+
+
+def test_a_parameter_is_known_by_its_mark_and_keeps_it_in_copies() -> None:
+    p, constant = nn.Parameter([1.0], name="p"), Tensor([1.0], requires_grad=True)
+    for same in (p, copy.copy(p), copy.deepcopy(p), pickle.loads(pickle.dumps(p)), p.requires_grad_(False)):
+        assert isinstance(same, nn.Parameter)
+        assert not isinstance(same, Scaled)
+        assert same.name == "p"
+    for other in (constant, p * 1, p.detach(), p.grad, 1.0, type("Named", (), {"learned": True})()):
+        assert not isinstance(other, nn.Parameter)
+    assert issubclass(nn.Parameter, Tensor)
+    with pytest.raises(TypeError, match="required"):
+        nn.Parameter([1.0], required=True)
+
+
+def test_a_parameter_may_be_subclassed() -> None:
+    p = Scaled([1.0, 2.0], factor=3.0)
+    for same in (p, copy.deepcopy(p), pickle.loads(pickle.dumps(p))):
+        assert type(same) is Scaled
+        assert isinstance(same, nn.Parameter)
+        assert (same.numpy().tolist(), same.factor, same.requires_grad) == ([3.0, 6.0], 3.0, True)
+    module = nn.Module()
+    module.scaled = p
+    assert [name for name, _ in module.named_parameters()] == ["scaled"]

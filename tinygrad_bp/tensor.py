@@ -259,6 +259,7 @@ class Tensor:
         "changed",  # serial number of the last change in place, 0 if none
         "code",  # the user's, where it is known
         "gradient",  # behind .grad: None, an array, or the tensor that .grad handed out
+        "learned",  # where set: it is a module's parameter
         "left",  # the operation's first input, a tensor or a plain number; of an untracked view, what it is a view of
         "left_array",  # the data of that input when the operation ran
         "many",  # the inputs, where they are more than two; left and right are for one or two
@@ -276,6 +277,7 @@ class Tensor:
     )
 
     code: CodeType | None
+    learned: bool
     calls: tuple[Line, ...]
     place: int
     right: Any
@@ -324,7 +326,9 @@ class Tensor:
         self.replace(raw)
 
     def replace(self, raw: Array) -> None:
-        """Put another array in the place of a leaf's; graphs that were recorded with the old one keep it."""
+        """Put another array in the place of a leaf's, by columns where that one lies so; recorded graphs keep the old one."""
+        if isinstance(raw, np.ndarray) and isinstance(self.raw, np.ndarray) and self.raw.flags.fnc:
+            raw = np.asfortranarray(raw)
         with Changes.lock:
             self.raw = raw
             Changes.note(self)
@@ -476,7 +480,9 @@ class Tensor:
         """Copies and pickles of a leaf are leaves of their own, with its gradient; a result has none."""
         if self.rule is not None:
             raise GraphError(f"{self.label()} is the result of {self.rule.name}: a copy would not belong to its graph. Copy t.detach()")
-        return _copied, (type(self), self.raw, self.tracked, self.name, self.gradient), getattr(self, "__dict__", None) or None
+        slots = {"learned": True} if hasattr(self, "learned") else {}
+        state = getattr(self, "__dict__", None), slots
+        return _copied, (type(self), self.raw, self.tracked, self.name, self.gradient), state if any(state) else None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         self._refuse("numpy.asarray() of it", "t.numpy() for a copy of the values, or a NumPy function that has a rule, such as np.stack")

@@ -22,26 +22,6 @@ Activation = Module | type[Module]
 AFFINE = RULES[affine]  # called by its rule: a layer runs too often to go through the door
 
 
-class Weight(Parameter):
-    """A matrix (out, in) whose columns lie one after the other in memory, whatever it is given.
-
-    Then ``weight.T``, which the layer multiplies by, lies row by row: products of two such matrices are the fastest.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, requires_grad: bool = True, dtype: Any = None, name: str | None = None) -> None:
-        super().__init__(data, requires_grad, dtype, name)
-        self.raw = _by_columns(self.raw)
-
-    def replace(self, raw: Any) -> None:
-        super().replace(_by_columns(raw))
-
-
-def _by_columns(raw: Any) -> Any:
-    return np.asfortranarray(raw) if isinstance(raw, np.ndarray) else raw
-
-
 class Linear(Module):
     """``y = x @ weight.T + bias``: x (..., in_features), y (..., out_features).
 
@@ -92,7 +72,7 @@ class Linear(Module):
         own = drawn(bias_init, () if bias == "shared" else (out_features,), rng) if bias and not joined else None
         if bias == "unit" and own is not None:
             weight, own = np.column_stack([weight, own]), None
-        self.weight = Weight(weight, dtype=dtype)
+        self.weight = Parameter(np.asfortranarray(weight), dtype=dtype)  # so weight.T, by which it multiplies, lies by rows: the fastest
         self.bias = None if own is None else Parameter(own, dtype=dtype)
 
     def forward(self, x: Any) -> Any:

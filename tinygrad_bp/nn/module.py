@@ -22,14 +22,29 @@ class _Path(str):
     __slots__ = ()
 
 
-class Parameter(Tensor):
+class _Learned(type):
+    def __instancecheck__(cls, x: Any) -> bool:
+        return super().__instancecheck__(x) or (cls is Parameter and isinstance(x, Tensor) and hasattr(x, "learned"))
+
+
+class Parameter(Tensor, metaclass=_Learned):
     """A tensor that a module learns.
+
+    The object is a plain ``Tensor`` with a mark, to which ``isinstance(t, Parameter)`` answers: CPython reads slots
+    several times as fast where all objects are of one class. Subclasses are classes as any other.
 
     >>> Parameter([[1.0, 2.0]]).requires_grad
     True
+    >>> isinstance(Parameter(1.0), Parameter), isinstance(Tensor(1.0), Parameter)
+    (True, False)
     """
 
     __slots__ = ()
+
+    def __new__(cls, data: Any = None, requires_grad: bool = True, dtype: Any = None, name: str | None = None, **others: Any) -> Any:
+        t = super().__new__(cls) if cls is not Parameter else Tensor(data, requires_grad, dtype, name, **others)
+        t.learned = True
+        return t
 
     def __init__(self, data: Any, requires_grad: bool = True, dtype: Any = None, name: str | None = None) -> None:
         super().__init__(data, requires_grad, dtype, name)
