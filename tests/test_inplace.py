@@ -12,7 +12,7 @@ import pytest
 
 import tinygrad_bp as tg
 from tinygrad_bp import Tensor, grad
-from tinygrad_bp.changes import Changes
+from tinygrad_bp.changes import CHANGES
 from tinygrad_bp.errors import ConversionError, GraphError, InPlaceError, NoRuleError
 from tinygrad_bp.rule import RULES
 
@@ -338,17 +338,17 @@ def test_ordinary_training_loops_run(step: str, keep: bool) -> None:
 
 
 def test_nothing_is_watched_longer_than_needed() -> None:
-    before = len(Changes.exposed)
+    before = len(CHANGES.exposed)
     w = Tensor(START, requires_grad=True)
     w.data[...] = 2.0
-    assert len(Changes.exposed) == before + 1
+    assert len(CHANGES.exposed) == before + 1
     np.sum(w * w).backward()
     np.sum(w * w).backward()
-    assert len(Changes.exposed) == before
+    assert len(CHANGES.exposed) == before
     handle = w.data
-    assert len(Changes.exposed) == before + 1
+    assert len(CHANGES.exposed) == before + 1
     del w
-    assert len(Changes.exposed) == before
+    assert len(CHANGES.exposed) == before
     handle[...] = 3.0
 
 

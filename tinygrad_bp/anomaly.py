@@ -37,7 +37,6 @@ class detect_anomaly(ContextDecorator):
     tinygrad_bp.errors.AnomalyError: the derivative of sqrt with respect to x (tensor 'x') is inf at index (1,). Recorded by ...
     """
 
-    running = 0  # how many are active in all threads: the operations look closer only where there are any
     here: ContextVar[bool] = ContextVar("here", default=False)
 
     def __init__(self) -> None:
@@ -47,12 +46,15 @@ class detect_anomaly(ContextDecorator):
         return type(self)()
 
     def __enter__(self) -> None:
-        detect_anomaly.running += 1
+        WATCHES.append(self)
         self.tokens.append(self.here.set(True))
 
     def __exit__(self, *exc: object) -> None:
-        detect_anomaly.running -= 1
+        WATCHES.remove(self)
         self.here.reset(self.tokens.pop())
+
+
+WATCHES: list[detect_anomaly] = []  # those that are active, in all threads: operations look closer only where there are any
 
 
 def watch_forward(what: str, operands: Iterable[Any], result: Any) -> None:

@@ -7,7 +7,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ next_serial = itertools.count(1).__next__  # creation order, which is a topologi
 
 
 class Changes:
-    """When values were last overwritten in place, on the clock of serial numbers.
+    """When values were last overwritten in place, on the clock of serial numbers; there is one, ``CHANGES``.
 
     A node is older than a change exactly when its serial number is smaller, so the backward pass compares one
     number per node, and looks closer only where something did change after the node was recorded.
@@ -27,43 +27,44 @@ class Changes:
     values are used again, until nobody else holds the array.
     """
 
-    latest = 0
-    exposed: ClassVar[dict[int, tuple[weakref.ref[Any], int]]] = {}
-    lock = threading.RLock()  # a look and a replacement of .data in two threads must not interleave
+    __slots__ = ("exposed", "latest", "lock")  # of an object, as CPython reads them faster than attributes of a class
 
-    @classmethod
-    def tick(cls) -> int:
+    def __init__(self) -> None:
+        self.latest = 0
+        self.exposed: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self.lock = threading.RLock()  # a look and a replacement of .data in two threads must not interleave
+
+    def tick(self) -> int:
         """The time of a change that comes now."""
-        cls.latest = next_serial()
-        return cls.latest
+        self.latest = next_serial()
+        return self.latest
 
-    @classmethod
-    def note(cls, t: Any) -> None:
-        t.changed = cls.tick()
+    def note(self, t: Any) -> None:
+        t.changed = self.tick()
 
-    @classmethod
-    def expose(cls, t: Any) -> None:
+    def expose(self, t: Any) -> None:
         serial = t.serial
-        cls.exposed[serial] = weakref.ref(t, lambda _: cls.exposed.pop(serial, None)), _fingerprint(t.raw)
+        self.exposed[serial] = weakref.ref(t, lambda _: self.exposed.pop(serial, None)), _fingerprint(t.raw)
 
-    @classmethod
-    def look(cls, tensors: Iterable[Any]) -> None:
+    def look(self, tensors: Iterable[Any]) -> None:
         """Notice writes through arrays that ``.data`` handed out."""
-        with cls.lock:
+        with self.lock:
             for t in (base for x in tensors for base in views(x)):
-                ref, before = cls.exposed.get(t.serial, (None, 0))
+                ref, before = self.exposed.get(t.serial, (None, 0))
                 if ref is None:
                     continue
                 now = _fingerprint(t.raw)
                 if now != before:
-                    cls.note(t)
-                    cls.exposed[t.serial] = ref, now
+                    self.note(t)
+                    self.exposed[t.serial] = ref, now
                 if sys.getrefcount(t.raw) <= 2:  # the slot and this call: nobody else can write any more
-                    cls.exposed.pop(t.serial, None)
+                    self.exposed.pop(t.serial, None)
 
-    @classmethod
-    def look_everywhere(cls) -> None:
-        cls.look([ref() for ref, _ in list(cls.exposed.values())])
+    def look_everywhere(self) -> None:
+        self.look([ref() for ref, _ in list(self.exposed.values())])
+
+
+CHANGES = Changes()
 
 
 class ReadOnly(np.ndarray[Any, Any]):

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp.anomaly import Line, detect_anomaly, locate, watch_backward
-from tinygrad_bp.changes import Changes, shares_memory, views
+from tinygrad_bp.anomaly import WATCHES, Line, locate, watch_backward
+from tinygrad_bp.changes import CHANGES, shares_memory, views
 from tinygrad_bp.errors import GraphError, InPlaceError, RuleError, ShapeError
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.rule import RESULT, Rule
@@ -61,15 +61,14 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False, 
     forgets its inputs once it has been pulled back. With ``keep`` the results of operations are not handed out one by
     one: each has its cotangent left in its ``.gradient``. It is one function because a small step waits for its calls.
     """
-    if Changes.exposed:
-        Changes.look_everywhere()
+    if CHANGES.exposed:
+        CHANGES.look_everywhere()
     if output.rule is None:
         yield output, seed
         return
     leaves: list[Tensor] = []
     calls: list[Line] = []  # that led to the nodes that were freed
     cotangents, newest = {output.serial: seed}, [(-output.serial, output)]
-    watched = detect_anomaly.running
     while newest:
         t = heappop(newest)[1]
         g, rule = cotangents.pop(t.serial), t.rule
@@ -82,14 +81,14 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False, 
             yield t, g
         formula = None
         try:
-            if t.serial < Changes.latest:
+            if t.serial < CHANGES.latest:
                 _ensure_unchanged(t, recorded)
             for x, formula in zip(t.many or (t.left, t.right), rule.recorded if recorded else rule.pulls):  # noqa: B905
                 if isinstance(x, Tensor) and x.tracked and formula is not None:
                     gx, raw = formula(t, g), x.raw
                     if getattr(gx, "shape", None) != raw.shape or gx.dtype is not raw.dtype:
                         gx = project(gx, x, t)
-                    if watched:
+                    if WATCHES:
                         watch_backward(_derivative(t, formula, x), g, gx, t)
                     s = x.serial
                     if s in cotangents:

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import add, divide, exp, ndarray  # as names of this module they are looked up faster: NumPy has a __getattr__
 
 Array = Any
 FEW = 1 << 12  # numbers, up to which BLAS's sum of products is as exact as NumPy's sum by pairs
@@ -26,12 +27,12 @@ def sigmoid(x: Array) -> Array:
     >>> float(sigmoid(0.3775))
     0.5932699921071872
     """
-    if isinstance(x, np.ndarray) and x.ndim and x.size and x.dtype.char in "fd" and x.item(x.argmin()) > -87:  # exp(87) fits into float32
+    if isinstance(x, ndarray) and x.ndim and x.size and x.dtype.char in "fd" and x.item(x.argmin()) > -87:  # exp(87) fits into float32
         one = ones((), x.dtype)
         y = -x  # then the naive form is right, and has half the work
-        np.exp(y, y)
-        np.add(y, one, y)
-        return np.divide(one, y, y)
+        exp(y, y)
+        add(y, one, y)
+        return divide(one, y, y)
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1.0, e) / (1 + e)
 
@@ -60,7 +61,7 @@ def erf(x: Array) -> Array:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x: the C library's, element by element."""
     if hasattr(x, "map_blocks"):  # dask: later, and where each block is
         return x.map_blocks(erf, dtype=x.dtype)
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, ndarray | np.generic):
         return np.vectorize(math.erf, otypes=[float])(x).astype(x.dtype)
     return erf_by_series(x) if hasattr(x, "dtype") else math.erf(x)
 
@@ -141,7 +142,7 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
 
 def product(a: Array, b: Array) -> Array:
     """``a @ b``; small ones by the method ``dot``, whose call costs half as much."""
-    plain = a.__class__ is b.__class__ is np.ndarray and 0 < a.ndim < 3 and 0 < b.ndim < 3
+    plain = a.__class__ is b.__class__ is ndarray and 0 < a.ndim < 3 and 0 < b.ndim < 3
     return a.dot(b) if plain and len(a) * b.shape[-1] < SMALL_PRODUCT else a @ b
 
 
@@ -153,7 +154,7 @@ def half_squared_error(target: Array, output: Array) -> Array:
 def half_sum_of_squares(target: Array, output: Array) -> Array:
     """The sum of ``half_squared_error`` over everything, without the errors of the single outputs."""
     d = target - output
-    if d.__class__ is np.ndarray and d.size <= FEW and d.dtype.char in "fd":
+    if d.__class__ is ndarray and d.size <= FEW and d.dtype.char in "fd":
         d = d.ravel()
         return d.dot(d) / 2
     return total(d * d) / 2
@@ -161,7 +162,7 @@ def half_sum_of_squares(target: Array, output: Array) -> Array:
 
 def scatter(values: Array, like: Array, *, index: Any) -> Array:
     """Zeros of the shape of ``like`` with ``values`` added at ``index``: the transpose of indexing."""
-    if not isinstance(like, np.ndarray | np.generic):
+    if not isinstance(like, ndarray | np.generic):
         return scatter_by_taking(values, like, index)
     result = np.zeros_like(like)
     np.add.at(result, index, values)
@@ -220,10 +221,10 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     """
     if g.shape is None:  # a symbol whose shape nobody knows
         return np.sum(g, axis=0) if g.ndim > len(shape) else g
-    if isinstance(g, np.ndarray) and g.size == math.prod(shape):  # one sample: along axes of length 1 there is nothing to add
+    if isinstance(g, ndarray) and g.size == math.prod(shape):  # one sample: along axes of length 1 there is nothing to add
         return g.reshape(shape)
     extra = g.ndim - len(shape)
-    if extra == 1 and isinstance(g, np.ndarray) and g.shape[1:] == shape and len(shape) == 1 and g.dtype.char in "fd":
+    if extra == 1 and isinstance(g, ndarray) and g.shape[1:] == shape and len(shape) == 1 and g.dtype.char in "fd":
         return ones(len(g), g.dtype).dot(g)
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1) if 1 in shape else ()
     if extra:
@@ -241,7 +242,7 @@ def ones(shape: Any, dtype: Any) -> Array:
 
 def total(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """The sum of an array: the ufunc's own reduction, which is twice as fast as ``np.sum`` where there is little to add."""
-    return REDUCE(a, axis, None, None, keepdims) if isinstance(a, np.ndarray) else a.sum(axis=axis, keepdims=keepdims)
+    return REDUCE(a, axis, None, None, keepdims) if isinstance(a, ndarray) else a.sum(axis=axis, keepdims=keepdims)
 
 
 REDUCE: Any = np.add.reduce
@@ -250,7 +251,7 @@ REDUCE: Any = np.add.reduce
 def expand(g: Array, like: Array, axis: Any, keepdims: bool) -> Array:
     """``g``, a reduction of ``like`` over ``axis``, copied back along that axis: the transpose of a sum."""
     if isinstance(g, np.generic):  # the usual loss; the same as broadcast_to, four times as fast
-        return np.ndarray(like.shape, g.dtype, g, strides=(0,) * like.ndim)
+        return ndarray(like.shape, g.dtype, g, strides=(0,) * like.ndim)
     if axis is not None and not keepdims and like.ndim:
         axes = {a % like.ndim for a in np.atleast_1d(axis).tolist()}
         g = np.reshape(g, tuple(1 if i in axes else n for i, n in enumerate(like.shape)))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp import expression
-from tinygrad_bp.changes import Changes, shares_memory
+from tinygrad_bp.changes import CHANGES, shares_memory
 from tinygrad_bp.engine import order
 from tinygrad_bp.errors import GraphError, InPlaceError, NameLookupError, ShapeError
 from tinygrad_bp.expression import Expression, format_number
@@ -67,7 +67,7 @@ class Program:
                 raise TypeError(f"a Program is read off tensors; got {type(t).__name__}")
             if not t.tracked:
                 raise GraphError(f"{t.label()} was not recorded: nothing it was computed from requires a gradient")
-        Changes.look_everywhere()
+        CHANGES.look_everywhere()
         reader = _Reader()
         for t in order(*outputs):
             reader.read(t)

@@ -22,8 +22,8 @@ from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
-from tinygrad_bp.anomaly import Line, calling, detect_anomaly, watch_forward
-from tinygrad_bp.changes import Changes, next_serial, read_only, shares_memory, views
+from tinygrad_bp.anomaly import WATCHES, Line, calling, watch_forward
+from tinygrad_bp.changes import CHANGES, next_serial, read_only, shares_memory, views
 from tinygrad_bp.errors import ConversionError, DtypeError, GraphError, NoRuleError, RuleError, ShapeError, TinygradError
 from tinygrad_bp.modes import grad_enabled
 from tinygrad_bp.rule import COMPOSED, RULES, Rule, parameter_names
@@ -49,8 +49,8 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None, depth: in
 
     ``depth``: how many frames up the user's line stands; 0 where that depends, so that ``called`` says it later.
     """
-    if Changes.exposed:
-        Changes.look(inputs)
+    if CHANGES.exposed:
+        CHANGES.look(inputs)
     tracked = foreign = False
     arrays = []
     for x in inputs:
@@ -102,7 +102,7 @@ def record(rule: Rule, inputs: tuple[Any, ...], params: Params = None, depth: in
         t.calls = ()
         t.left, t.left_array = _viewed(raw, inputs, arrays) if rule.views else (None, None)
         t.many = ()
-    if detect_anomaly.running:
+    if WATCHES:
         t.calls = (calling(t.serial),)
         watch_forward(f"the result of {rule.name}({', '.join(map(_operand, inputs))})", arrays, t)
     return t
@@ -313,7 +313,7 @@ class Tensor:
         if isinstance(array, np.ndarray) and (self.rule is not None or not array.flags.owndata):
             what = f"the result of {self.rule.name}" if self.rule is not None else "a view of another tensor"
             return read_only(array, f"{self.label()}, {what}")
-        Changes.expose(self)
+        CHANGES.expose(self)
         return array
 
     @data.setter
@@ -329,10 +329,10 @@ class Tensor:
         """Put another array in the place of a leaf's, by columns where that one lies so; recorded graphs keep the old one."""
         if isinstance(raw, np.ndarray) and isinstance(self.raw, np.ndarray) and self.raw.flags.fnc:
             raw = np.asfortranarray(raw)
-        with Changes.lock:
+        with CHANGES.lock:
             self.raw = raw
-            Changes.note(self)
-            if Changes.exposed.pop(self.serial, None):  # somebody may have written to the old array, or will: t.data -= 1
+            CHANGES.note(self)
+            if CHANGES.exposed.pop(self.serial, None):  # somebody may have written to the old array, or will: t.data -= 1
                 self.spoiled = self.changed
 
     @property
@@ -574,7 +574,7 @@ class Tensor:
             )
         self.raw[_plain(index)] = _plain(value)
         for t in views(self):
-            Changes.note(t)
+            CHANGES.note(t)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         return record(RULES[np.sum], (self,), _given(axis, keepdims), 2)  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp.changes import Changes, next_serial
+from tinygrad_bp.changes import CHANGES, next_serial
 from tinygrad_bp.compile.task import Task
 from tinygrad_bp.compile.trace import Node
 
@@ -72,7 +72,7 @@ class Bound:
 
     def pieces(self, arrays: list[Any]) -> Inlined:
         optimizer, task = self.task.optimizer, self.task
-        space: dict[str, Any] = {"ELSEWHERE": ELSEWHERE, "Changes": Changes, "next_serial": next_serial, "o": optimizer}
+        space: dict[str, Any] = {"ELSEWHERE": ELSEWHERE, "CHANGES": CHANGES, "next_serial": next_serial, "o": optimizer}
         tests, given = [], list(arrays)
         for k, (node, array) in enumerate(zip(self.inputs, arrays, strict=True)):
             if node.kind == "parameter":
@@ -105,7 +105,7 @@ class Bound:
         if names:
             lines.append(f"result, {', '.join(names)} = result")
         lines += [f"e{n.where[0]}[{n.where[1]!r}] = {name}" for n, name in zip(self.returned, names, strict=True)]
-        lines.append("Changes.latest = serial = next_serial()")
+        lines.append("CHANGES.latest = serial = next_serial()")
         changed = [self.task.parameter_names.index(str(n.name)) for n in self.inputs if n.kind == "parameter"]
         return lines + [line for k in changed for line in (f"p{k}.changed = serial", f"p{k}.gradient = None")]
 

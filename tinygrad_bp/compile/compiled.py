@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_bp.anomaly import detect_anomaly
+from tinygrad_bp.anomaly import WATCHES
 from tinygrad_bp.compile import matrix, scalar
 from tinygrad_bp.compile.bound import LEAVES, defined
 from tinygrad_bp.compile.captured import Captured, Same, Test, is_plain, reading_mode
@@ -107,7 +107,7 @@ class Compiled:
 
     def slow(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """A call that is not quite like the last one: look for its program, or record one."""
-        if detect_anomaly.running:
+        if WATCHES:
             raise CompileError("a compiled program is not watched for anomalies; call the function itself inside detect_anomaly()")
         call = _Arguments(self, args, options)
         key = call.key, self.captured.key()
@@ -376,7 +376,7 @@ class _Arguments:
 
     def quick(self, written: Written, captured: list[Test]) -> Callable[..., Any] | None:
         """A function of the same arguments that sees at once whether the program fits, or returns ``None``."""
-        tests, given = [f"len(args) == {len(self.specs)}", "not anomaly.running"], []
+        tests, given = [f"len(args) == {len(self.specs)}", "not WATCHES"], []
         space: dict[str, Any] = {}
         for expression, objects in captured:
             tests.append(expression)
@@ -396,7 +396,7 @@ class _Arguments:
             [f"result = step([{LEAVES}])", "if result is None:", "    return None"],
             {"step": written.step},
         )
-        space |= {"Tensor": Tensor, "ndarray": np.ndarray, "give": self.owner.give, "call": self, "anomaly": detect_anomaly, **own}
+        space |= {"Tensor": Tensor, "ndarray": np.ndarray, "give": self.owner.give, "call": self, "WATCHES": WATCHES, **own}
         lines = [line.replace(LEAVES, ", ".join(given)) for line in lines]
         last = "give(call, result)" if self.owner.optimizer is None else "result.copy() if result.__class__ is ndarray else result"
         return defined("quick(*args)", [f"if not ({' and '.join([*tests, *more])}):", "    return None", *lines, f"return {last}"], space)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp import expression, functions
-from tinygrad_bp.changes import Changes
+from tinygrad_bp.changes import CHANGES
 from tinygrad_bp.compile.task import Task, structure
 from tinygrad_bp.compile.trace import Node, Trace, Traced, quiet_exp, same_places, scattered
 from tinygrad_bp.engine import project
@@ -123,9 +123,9 @@ def _lowered() -> Iterator[None]:
 def _traced_parameters(trace: Trace, task: Task) -> Iterator[list[Traced]]:
     """The parameters hold traced values in place of their arrays, until the run is over."""
     tensors = task.parameters
-    with Changes.lock:
-        Changes.look(tensors)
-        exposed = {p.serial: Changes.exposed.pop(p.serial) for p in tensors if p.serial in Changes.exposed}
+    with CHANGES.lock:
+        CHANGES.look(tensors)
+        exposed = {p.serial: CHANGES.exposed.pop(p.serial) for p in tensors if p.serial in CHANGES.exposed}
     arrays = [p.raw for p in tensors]
     traced = [trace.source("parameter", p.raw, name) for p, name in zip(tensors, task.parameter_names, strict=True)]
     try:
@@ -135,7 +135,7 @@ def _traced_parameters(trace: Trace, task: Task) -> Iterator[list[Traced]]:
     finally:
         for p, array in zip(tensors, arrays, strict=True):
             p.raw = array
-        Changes.exposed.update(exposed)
+        CHANGES.exposed.update(exposed)
 
 
 def _run_again(trace: Trace, task: Task) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp import functions
-from tinygrad_bp.changes import Changes
+from tinygrad_bp.changes import CHANGES
 from tinygrad_bp.compile import matrix
 from tinygrad_bp.compile.scalar_cells import CALLED
 from tinygrad_bp.compile.scalar_record import Recording
@@ -163,7 +163,7 @@ class Training(Runnable):
             if key is None:
                 p.raw.flat = numbers
                 p.gradient = None
-                Changes.note(p)
+                CHANGES.note(p)
                 continue
             entry = self.optimizer.state[i]
             before = entry[key]  # others may hold the array

@@ -39,7 +39,7 @@ class Written:
 
     ``step(leaves)`` returns, without an optimizer, ``(loss, [gradient, ...])`` in the order of ``Task.wrt``; these
     arrays may be its own buffers, as ``compiled`` copies them. With an optimizer it changes the parameters' own arrays
-    (``p.raw``) and the optimizer's state in place, tells ``Changes`` of it, and returns the loss before the update.
+    (``p.raw``) and the optimizer's state in place, tells ``CHANGES`` of it, and returns the loss before the update.
     ``steps(leaves, n)`` makes n such updates and returns the n losses. Either returns ``None``, having changed
     nothing, where the recorded run does not fit any more: another branch, another option of the optimizer, another
     state than ``expects``. What shapes and dtypes the leaves have, ``compiled`` guards.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_bp.changes import Changes
+from tinygrad_bp.changes import CHANGES
 from tinygrad_bp.errors import NameLookupError, ShapeError
 from tinygrad_bp.tensor import Array, Tensor
 
@@ -57,7 +57,7 @@ class Optimizer:
         and returns the loss, which ``step`` hands on: the loss before the update.
         """
         loss = None if closure is None else closure()
-        now = Changes.tick()
+        now = CHANGES.tick()
         for i, p in enumerate(self.params):
             g = p.gradient
             if g is None or not p.tracked:
@@ -122,7 +122,7 @@ def put_back(params: Iterable[Any], values: Iterable[Array]) -> None:
             p.raw[...] = value
         else:
             p.raw = value
-        Changes.note(p)
+        CHANGES.note(p)
 
 
 def copied(x: Any) -> Any:
