@@ -16,6 +16,12 @@ from tinygrad_bp.engine import order
 SMALL = speed.CASES[0]
 
 
+def printed(code: str, **environment: str) -> str:
+    """What a process of its own prints."""
+    env = os.environ | {"PYTHONPATH": str(speed.ROOT)} | environment
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=speed.ROOT, env=env).stdout.strip()
+
+
 def test_every_way_of_ours_makes_the_same_steps_as_the_hand() -> None:
     by_hand = speed.by_hand(SMALL)
     expected = [by_hand() for _ in range(5)]
@@ -37,6 +43,23 @@ def test_the_tables_are_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1].startswith("| two | ")
 
 
+READINGS = """
+import dis
+from tests.benchmarks import speed
+from tinygrad_bp import engine
+step = speed.eager(speed.CASES[0])
+for _ in range(500):
+    step()
+print({i.opname for i in dis.get_instructions(engine.pull, adaptive=True) if i.argval in ("tracked", "serial")})
+"""
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="about CPython's specialised instructions")
+def test_slots_of_tensors_are_read_by_the_fast_instruction() -> None:
+    """Where tensors and parameters are of one class, and that has no ``__getattr__`` under Python 3.11."""
+    assert printed(READINGS) == "{'LOAD_ATTR_SLOT'}"
+
+
 def test_a_training_step_records_five_nodes() -> None:
     """Two layers and two activations, and the loss: what is not recorded costs nothing."""
     model, criterion, _, x, y = speed._ours(SMALL)
@@ -46,8 +69,5 @@ def test_a_training_step_records_five_nodes() -> None:
 
 
 def test_the_kernels_are_those_that_were_asked_for() -> None:
-    known = subprocess.run(
-        [sys.executable, "-c", "from tests.benchmarks import speed; print(speed.kernels())"],
-        capture_output=True, text=True, check=True, cwd=speed.ROOT, env=os.environ | {"OPENBLAS_CORETYPE": "Haswell"},
-    ).stdout  # fmt: skip
+    known = printed("from tests.benchmarks import speed; print(speed.kernels())", OPENBLAS_CORETYPE="Haswell")
     assert "kernels Haswell: as --kernels says" in known or "unknown BLAS" in known or platform.machine() != "x86_64"
