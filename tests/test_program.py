@@ -104,6 +104,21 @@ def test_names_are_unique_and_found() -> None:
         p.place(Tensor(1.0, name="z"))
 
 
+def test_data_given_as_it_stands_has_a_name_of_its_own_and_is_not_printed() -> None:
+    x, w = np.arange(200.0).reshape(100, 2), leaf(np.ones(2), "w")
+    p = Program.of(np.sum(2 * (x @ w) * x[:, 0]))
+    assert str(p).splitlines() == [
+        "w = array of shape (2,)",
+        "c1 = array of shape (100, 2)",
+        "t1 = c1 @ w = array of shape (100,)",
+        "t2 = 2 * t1 = array of shape (100,)",
+        "c2 = array of shape (100,)",
+        "t3 = t2 * c2 = array of shape (100,)",
+        "t4 = sum(t3) = 5.2734e+06",
+    ]
+    assert "k1" in Program.of(np.sum(x @ w * leaf(np.ones(100), "c"))).names  # c1 is an element of c
+
+
 def test_parallel_edges_and_operand_order_are_kept() -> None:
     a, b = leaf(1.0, "a"), leaf(2.0, "b")
     p = Program.of(a + a, b - a)

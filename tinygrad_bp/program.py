@@ -10,8 +10,9 @@ y = t1 + 1 = 10
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -82,35 +83,32 @@ class Program:
         return len(self.lines)
 
     def __str__(self) -> str:
-        return "\n".join(self._line_text(line) for line in self.lines if not line.constant)
+        return "\n".join(self._line_text(line) for line in self.lines if not _is_number(line))
 
     def _line_text(self, line: Line) -> str:
         value = format_number(line.value, 6) if line.value.ndim == 0 else f"array of shape {line.shape}"
         if line.rule is None:
             return f"{self.names[line.index]} = {value}"
-        operands = [
-            expression.number(self.lines[i].value) if self.lines[i].constant else expression.symbol(self.names[i]) for i in line.operands
-        ]
-        return f"{self.names[line.index]} = {Expression(line.rule.function, tuple(operands), options=line.params or {})} = {value}"
+        operands = tuple(
+            expression.number(self.lines[i].value) if _is_number(self.lines[i]) else expression.symbol(self.names[i]) for i in line.operands
+        )
+        return f"{self.names[line.index]} = {Expression(line.rule.function, operands, options=line.params or {})} = {value}"
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """A name for each line: its own, made unique where two lines share it, or t1, t2, ... for what has none.
 
-        Where an array is called t, and so its elements t1, t2, ..., it is another letter.
+        An array that was not recorded, such as data given as it stands, is c1, c2, ...; a number is itself. Where an
+        array is called t, and so its elements t1, t2, ..., it is another letter, and likewise for c.
         """
         taken = {line.name for line in self.lines} | {e for line in self.lines if isinstance(line.name, Name) for e in line.name.elements}
         arrays = {line.name for line in self.lines if line.shape}
-        letter = next((c for c in "tuvsr" if c not in arrays), "t_")
+        results, constants = _free("tuvsr", taken, arrays), _free("ckq", taken, arrays)
         used: set[str] = set()
-        names, count = [], 0
+        names = []
         for line in self.lines:
             if line.name is None:
-                count += 1
-                while f"{letter}{count}" in taken:
-                    count += 1
-                name = str(format_number(line.value)) if line.constant and np.ndim(line.value) == 0 else f"{letter}{count}"
-                count -= line.constant
+                name = format_number(line.value) if _is_number(line) else next(constants if line.constant else results)
             else:
                 name, copy = str(line.name), 1
                 while name in used or (copy > 1 and name in taken):
@@ -420,6 +418,17 @@ def _element(line: Line, of: str) -> Iterator[tuple[int, ...]]:
     if line.name is not None and line.shape and (of.startswith(line.name) or isinstance(line.name, Name)):
         names = element_names(line.name, line.shape)
         yield from (index for name, index in zip(names, np.ndindex(line.shape), strict=True) if name == of)
+
+
+def _is_number(line: Line) -> bool:
+    """Whether it is a number that was written down, and so needs no name."""
+    return line.constant and np.ndim(line.value) == 0
+
+
+def _free(letters: str, taken: Collection[str | None], arrays: Collection[str | None]) -> Iterator[str]:
+    """t1, t2, ... as far as nobody has taken them; the first letter that no array is called."""
+    letter = next((c for c in letters if c not in arrays), f"{letters[0]}_")
+    return (name for k in itertools.count(1) if (name := f"{letter}{k}") not in taken)
 
 
 def element_names(name: str | None, shape: tuple[int, ...]) -> list[str | None]:
