@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -249,3 +250,39 @@ def test_what_updates_a_weight_lies_in_memory_as_the_weight_does() -> None:
         for a, b in zip(model.parameters(), eager.parameters(), strict=True):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
         assert model[0].weight.raw.flags.fnc
+
+
+# -- the text --------------------------------------------------------------------------------------------------------------
+
+
+def tanh_network(x: Any, y: Any) -> Any:
+    W, V = np.array([[0.5, 0.25], [1.0, 2.0]]), np.array([[2.0, 4.0]])
+    return np.sum((np.tanh(x @ W) @ V.T) * (1 - y)) * (1 / np.sum(y))
+
+
+def turned(x: Any, y: Any) -> Any:
+    return np.sum(np.tanh(x.T[1:] @ np.reshape(x, (2, 3)).T) * y[:2, 0])
+
+
+def a_layer() -> str:
+    layer = nn.Linear(2, 1, rng=0)
+    layer.weight.named("W"), layer.bias.named("b")
+    step = tg.compile(lambda x, t: nn.BCEWithLogitsLoss()(layer(x), t), optimizer=optim.SGD([*layer.parameters()], 0.1), dialect="matrix")
+    return step.record(np.ones((3, 2)), np.ones((3, 1)))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [*(lambda f=f: tg.compile(f, dialect="matrix").record(np.ones((3, 2)), np.ones((3, 1))) for f in (tanh_network, turned)), a_layer],
+    ids=["tanh_network", "turned", "a_layer"],
+)
+def test_comments_speak_of_forward_lines_by_the_names_in_the_program(write: Any) -> None:
+    source = write()
+    code = set(re.findall(r"[A-Za-z_]\w*", "\n".join(line for line in source.splitlines() if "#" not in line)))
+    comments = [line.split("# ")[1] for line in source.splitlines() if re.match(r" +# (back through )?\w+ = ", line)]
+    assert comments
+    for comment in comments:
+        forward = re.sub(r"\b\w+\(|\w+=", "", comment.removeprefix("back through ").partition(": ")[0])  # without functions and options
+        assert set(re.findall(r"[A-Za-z_]\w*", forward)) <= code, comment
+    assert not re.search(r"\bt\d+_\d+\b", source)  # a name that two lines wanted
+    assert "slice(" not in source

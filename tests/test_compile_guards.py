@@ -17,7 +17,7 @@ import tinygrad_bp as tg
 from tinygrad_bp import Tensor, nn, optim, value_and_grad
 from tinygrad_bp.cli import main
 from tinygrad_bp.compile.compiled import LIMIT
-from tinygrad_bp.errors import CompileError, ConversionError, DtypeError, GraphError, InPlaceError
+from tinygrad_bp.errors import CompileError, ConversionError, DtypeError, GraphError, InPlaceError, ShapeError
 
 
 def matrix(f: Any, *args: Any, **options: Any) -> Any:
@@ -52,6 +52,16 @@ def test_on_change_raise_says_what_did_not_fit() -> None:
     g(np.full(2, 3.0))
     with pytest.raises(CompileError, match=r"does not fit the run that was recorded: x of shape \(3,\), float64"):
         g(np.ones(3))
+
+
+@pytest.mark.parametrize("dialect", ["matrix", "scalar", "auto"])
+def test_a_call_that_could_not_be_recorded_does_not_count(dialect: Any) -> None:
+    g = tg.compile(lambda x: np.sum(x @ np.ones((2, 1))), dialect=dialect, on_change="raise")
+    for _ in range(LIMIT + 1):  # no warning either
+        with pytest.raises(ShapeError):
+            g(np.ones((1, 3)))
+    assert g.recorded == 0
+    assert g(np.ones((1, 2)))[0] == 2
 
 
 def test_the_cache_is_bounded_and_a_changing_number_is_warned_of_once() -> None:
@@ -230,12 +240,16 @@ def test_wrong_calls_say_so() -> None:
     for error, says, call in [
         (ConversionError, "has a graph", lambda: square(x * 2)),
         (CompileError, "while another one was recorded", lambda: matrix(lambda x: np.sum(x) * square(x)[0])(np.ones(2))),
-        (GraphError, "returned float, not a Tensor", lambda: matrix(lambda x: 3.0)(np.ones(2))),
-        (GraphError, r"returned shape \(2,\)", lambda: matrix(lambda x: x * 2)(np.ones(2))),
+        *(
+            (GraphError, says, lambda f=f, d=dialect: tg.compile(f, dialect=d)(np.ones(2)))
+            for f, says in ((lambda x: 3.0, "returned float, not a Tensor"), (lambda x: x * 2, r"returned shape \(2,\)"))
+            for dialect in ("matrix", "scalar", "auto")
+        ),
         (DtypeError, "int64", lambda: square(np.array([1, 2]))),
         (TypeError, "argnums=0", square),
         (CompileError, "nothing is recorded yet", lambda: matrix(lambda x: x).source),
         (CompileError, "BoldDriver does more", lambda: matrix(lambda: x, optimizer=optim.BoldDriver(optim.SGD([x], lr=0.1)))),
+        (TypeError, "optimizer= is one of tinygrad_bp.optim.*; got int", lambda: matrix(lambda: x, optimizer=3)),
         (ValueError, "leave wrt= away", lambda: matrix(lambda: x, wrt=[x], optimizer=optim.SGD([x], lr=0.1))),
     ]:
         with pytest.raises(error, match=says):

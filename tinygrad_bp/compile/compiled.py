@@ -143,6 +143,7 @@ class Compiled:
     def write(self, call: _Arguments, key: Any) -> Written:
         if self.recorded and self.on_change == "raise":
             raise CompileError(f"this call does not fit the run that was recorded: {call.describe()}")
+        written = self.dialect_of(call)(call.task())
         self.recorded += 1
         if self.recorded == LIMIT + 1:
             warnings.warn(
@@ -150,7 +151,6 @@ class Compiled:
                 "call to call, such as a number, is better given as an array",
                 stacklevel=5,  # the caller of __call__
             )
-        written = self.dialect_of(call)(call.task())
         while sum(map(len, self.programs.values())) >= LIMIT:
             oldest = next(iter(self.programs))
             self.programs[oldest].pop()
@@ -240,7 +240,11 @@ class Compiled:
 
 
 def _ensure_formula(optimizer: Any) -> None:
-    if not isinstance(optimizer, Optimizer) or type(optimizer).change is Optimizer.change:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"optimizer= is one of tinygrad_bp.optim, such as optim.SGD(model.parameters(), lr=0.5); got {type(optimizer).__name__}"
+        )
+    if type(optimizer).change is Optimizer.change:
         raise CompileError(
             f"{type(optimizer).__name__} does more than one formula of the gradient (a method change), which is what can be written out. "
             "Compile without it, with wrt=, and call its step() with the gradients"

@@ -7,6 +7,7 @@ what is done to them. No derivative and no update formula is stated here.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import keyword
 import math
 import operator
@@ -20,10 +21,10 @@ import numpy as np
 
 from tinygrad_bp import expression, functions
 from tinygrad_bp.changes import CHANGES
-from tinygrad_bp.compile.task import Task, structure
-from tinygrad_bp.compile.trace import Node, Trace, Traced, quiet_exp, same_places, scattered
+from tinygrad_bp.compile.task import Task, ensure_scalar, structure
+from tinygrad_bp.compile.trace import VIEWS, Node, Trace, Traced, quiet_exp, same_places, scattered
 from tinygrad_bp.engine import project
-from tinygrad_bp.errors import CompileError, GraphError
+from tinygrad_bp.errors import CompileError
 from tinygrad_bp.modes import enable_grad, no_grad
 from tinygrad_bp.program import Line, Program
 from tinygrad_bp.rule import RULES
@@ -53,7 +54,7 @@ def record(task: Task) -> Recording:
         leaves = [trace.source("argument", array, name) for array, name in zip(task.leaves, task.names, strict=True)]
         with _traced_parameters(trace, task) as parameters:
             loss = task.run(leaves)
-            _ensure_scalar(loss)
+            ensure_scalar(loss)
             _run_again(trace, task)
             recording, forward = Recording(trace.nodes, loss.raw.node), len(trace.nodes)
             gradients = _pull_back(trace, loss, leaves, parameters, task, recording)
@@ -68,17 +69,6 @@ def record(task: Task) -> Recording:
             if node.kind == "foreign":  # made by a rule, such as the ones of a sum
                 node.kind = "constant"
     return recording
-
-
-def _ensure_scalar(loss: Any) -> None:
-    if not isinstance(loss, Tensor):
-        raise GraphError(
-            f"the function returned {type(loss).__name__}, not a Tensor: it does not depend on what is differentiated, or only through "
-            "what has no derivative"
-        )
-    if loss.size != 1 or not loss.tracked:
-        what = f"shape {loss.shape}" if loss.size != 1 else "a tensor that does not depend on what is differentiated"
-        raise GraphError(f"the function returned {what}; what is compiled returns a scalar loss")
 
 
 # -- while the run goes on -----------------------------------------------------------------------------------------------
@@ -206,8 +196,8 @@ def _pull_back(
     program = Program.of(loss)
     trace.readable = False
     tensors = _tensors(loss, program)
-    names = _identifiers(program, recording, leaves, parameters)
     values = _values(trace, program, tensors)
+    names = _identifiers(program, values, recording, leaves, parameters)
     _annotate(program, values, names)
 
     def derivative(line: Line, i: int, g: Any, operands: Any, result: Any) -> Any:
@@ -299,33 +289,49 @@ def identifier(name: str) -> str:
     return f"_{name}" if not name or name[0].isdigit() or keyword.iskeyword(name) or name == "np" else name
 
 
-def _identifiers(program: Program, recording: Recording, leaves: list[Traced], parameters: list[Traced]) -> list[str]:
+def _identifiers(program: Program, values: list[Any], recording: Recording, leaves: list[Traced], parameters: list[Traced]) -> list[str]:
     """A name for each line that is one in Python too; the lines of arguments and parameters have theirs already."""
-    sources = {str(t.node.name) for t in [*leaves, *parameters]}
-    used, names = set(sources), []
-    for name in program.names:
-        base, count = identifier(str(name)), 1
-        while (known := base if count == 1 else f"{base}_{count}") in used:
-            count += 1
+    used = {str(t.node.name) for t in [*leaves, *parameters]}
+    views: set[str] = set()
+    names: list[str] = []
+    for line, value in zip(program.lines, values, strict=True):
+        node = value.node if isinstance(value, Traced) else None
+        base = identifier(program.names[line.index])
+        if node is not None and node.function is None and node.name is not None:
+            known = node.name
+        elif node is None and line.value.ndim == 0:
+            known = program.names[line.index]  # a number as it stands
+        elif node is not None and line.name is None and (turned := _turned(node)):
+            known = f"{names[line.operands[0]]}_{turned}"
+            views.add(known)
+        else:
+            known = _unused("c" if line.constant and line.value.ndim == 0 else base, used)
+            if node is not None and (node.function in VIEWS or node.function is operator.getitem):
+                views.add(known)
         used.add(known)
         names.append(known)
-    recording.reserved = used
+    recording.reserved = used - views  # a view is named where it is first read
     return names
+
+
+def _turned(node: Node) -> str:
+    """How the name of a matrix that is transposed or reshaped ends: ``W_T``, ``x_1x3``; nothing for what is neither."""
+    if node.function is np.transpose and not node.args[1:] and not node.options:
+        return "T"
+    return "x".join(map(str, node.value.shape)) or "0d" if node.function is np.reshape else ""
+
+
+def _unused(base: str, used: set[str]) -> str:
+    return next(name for k in itertools.count(1) if (name := base if k == 1 else f"{base}_{k}") not in used)
 
 
 def _annotate(program: Program, values: list[Any], names: list[str]) -> None:
     """Names and comments for the forward nodes: which line each of them belongs to."""
     for line, value in zip(program.lines, values, strict=True):
-        if isinstance(value, Traced) and value.node.function is None and value.node.name is not None:
-            names[line.index] = value.node.name
-        elif line.constant and line.value.ndim == 0:
-            names[line.index] = program.names[line.index]
-        elif isinstance(value, Traced) and value.node.function is None and line.name is not None:
-            value.node.name = names[line.index]  # an array that the function closes over
-    for line, value in zip(program.lines, values, strict=True):
-        if line.rule is None or not isinstance(value, Traced):
+        if not isinstance(value, Traced):
             continue
-        text = f"{names[line.index]} = {_formula(line, names)}"
+        name = names[line.index]
+        text = f"{name}, which is not differentiated" if line.rule is None else f"{name} = {_formula(line, names)}"
         stop = {values[i].node for i in line.operands if isinstance(values[i], Traced)}
         todo = [value.node]
         while todo:
@@ -334,19 +340,13 @@ def _annotate(program: Program, values: list[Any], names: list[str]) -> None:
                 continue
             node.note = text
             todo += node.inputs()
-        if value.node.name is None and value.node.function is not None:
-            value.node.name = names[line.index]
+        if value.node.name is None:
+            value.node.name = name
 
 
 def _formula(line: Line, names: list[str]) -> str:
     operands = tuple(expression.symbol(names[i]) for i in line.operands)
-    options = {name: _short(value) for name, value in (line.params or {}).items()}
-    return str(expression.Expression(line.rule.function, operands, options=options))  # type: ignore[union-attr]
-
-
-def _short(value: Any) -> str:
-    text = re.sub(r"\s+", " ", repr(value))
-    return text if len(text) < 30 else "..."
+    return str(expression.Expression(line.rule.function, operands, options=line.params or {}))  # type: ignore[union-attr]
 
 
 def _back(line: Line, i: int, names: list[str]) -> str:

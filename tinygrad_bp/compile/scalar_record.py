@@ -21,7 +21,7 @@ from tinygrad_bp.changes import next_serial
 from tinygrad_bp.compile.recording import RECORDING
 from tinygrad_bp.compile.scalar_cells import Cells, bound, is_known, literals, meet, pointwise
 from tinygrad_bp.compile.scalar_source import Names, Node, Nodes
-from tinygrad_bp.compile.task import Task
+from tinygrad_bp.compile.task import Task, ensure_scalar
 from tinygrad_bp.engine import order, pull
 from tinygrad_bp.errors import CompileError, DtypeError, TinygradError
 from tinygrad_bp.expression import Expression, number, symbol
@@ -261,6 +261,7 @@ def eager_run(task: Task) -> tuple[list[Tensor], dict[int, dict[str, Any]]]:
     start = Tensor(0.0).serial
     own = {t.serial for t in (*leaves, *task.wrt) if isinstance(t, Tensor)}
     loss = task.run(leaves)
+    ensure_scalar(loss)
     found: dict[int, Tensor] = {}
     for t in order(loss):
         for x in (t, *t.inputs):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_bp.errors import GraphError
 from tinygrad_bp.tensor import Array, Tensor
 
 
@@ -59,3 +60,15 @@ def structure(state: dict[int, dict[str, Any]]) -> Any:
         i: {key: (x.shape, x.dtype.str) if isinstance(x, np.ndarray) else type(x).__name__ for key, x in entry.items()}
         for i, entry in state.items()
     }
+
+
+def ensure_scalar(loss: Any) -> None:
+    """Raise ``GraphError`` for what is no tracked scalar tensor, and so cannot be differentiated."""
+    if not isinstance(loss, Tensor):
+        raise GraphError(
+            f"the function returned {type(loss).__name__}, not a Tensor: it does not depend on what is differentiated, or only through "
+            "what has no derivative"
+        )
+    if loss.size != 1 or not loss.tracked:
+        what = f"shape {loss.shape}" if loss.size != 1 else "a tensor that does not depend on what is differentiated"
+        raise GraphError(f"the function returned {what}; what is compiled returns a scalar loss")
