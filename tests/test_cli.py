@@ -85,8 +85,6 @@ def test_training_is_drawn_after_every_so_many_updates(tmp_path, capsys):
     assert [f"After {n} update" in page for n in range(1, 7)] == [False, True, False, True, True, False]
     assert main(["draw", "my.py", *options]) == 2
     assert "tg.draw.training(" in capsys.readouterr().err
-    assert main(["draw", "step_by_step", *options, "--updates", "0"]) == 2
-    assert "at least 1" in capsys.readouterr().err
 
 
 def test_a_users_file_is_drawn(tmp_path, monkeypatch, capsys):
@@ -146,3 +144,21 @@ def test_the_doctor_says_what_to_install(capsys, monkeypatch):
 def test_letters_that_a_font_lacks_are_noticed(monkeypatch):
     monkeypatch.setattr(examination, "is_drawable", lambda letter, program: letter in "δ∂误")
     assert tg.draw.examine().scripts == {"Greek": True, "Chinese": False}
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ("compile step_by_step --momentum -1", "argument --momentum: -1 is not a number from 0 on"),
+        ("compile step_by_step --momentum nan", "nan is not a number from 0 on"),
+        ("explain step_by_step --lr much", "'much' is not a number"),
+        ("explain step_by_step --digits 0", "argument --digits: 0 is less than 1"),
+        ("draw step_by_step --digits 2.5", "'2.5' is not a whole number"),
+        ("draw step_by_step --kind training --updates 0", "argument --updates: 0 is less than 1"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused_by_the_parser(argv, says, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(argv.split())
+    assert stop.value.code == 2
+    assert says in capsys.readouterr().err

@@ -6,6 +6,7 @@ import argparse
 
 import tinygrad_bp as tg
 from tinygrad_bp import optim
+from tinygrad_bp.cli.numbers import rate
 from tinygrad_bp.worked import examples
 
 HELP = "print an update of an example as the program that a careful person would write"
@@ -20,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="single numbers with names, or NumPy with buffers made once (default: which is faster)",
     )
-    parser.add_argument("--momentum", type=float, default=0.0, help="of the gradient descent (default: 0)")
+    parser.add_argument("--momentum", type=rate, default=0.0, metavar="NUMBER", help="of the gradient descent (default: 0)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import tinygrad_bp as tg
 from tinygrad_bp.cli import source
+from tinygrad_bp.cli.numbers import count, rate
 from tinygrad_bp.errors import NameLookupError
 from tinygrad_bp.worked import examples
 
@@ -21,10 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     source.arguments(parser)
     parser.add_argument("--kind", choices=KINDS, default="network", metavar="KIND", help=f"{', '.join(KINDS)} (default: network)")
     parser.add_argument("--wrt", metavar="NAME", help="for backward: where the error flows back to, such as w1 (default: all weights)")
-    parser.add_argument("--digits", type=int, default=6, metavar="N", help="significant digits of numbers (default: 6)")
-    parser.add_argument("--updates", type=int, default=100, metavar="N", help="for training: how many updates (default: 100)")
-    parser.add_argument("--every", type=int, default=10, metavar="N", help="for training: a picture after each N-th (default: 10)")
-    parser.add_argument("--lr", type=float, metavar="RATE", help="for training: the learning rate (default: the document's)")
+    parser.add_argument("--digits", type=count, default=6, metavar="N", help="significant digits of numbers (default: 6)")
+    parser.add_argument("--updates", type=count, default=100, metavar="N", help="for training: how many updates (default: 100)")
+    parser.add_argument("--every", type=count, default=10, metavar="N", help="for training: a picture after each N-th (default: 10)")
+    parser.add_argument("--lr", type=rate, metavar="RATE", help="for training: the learning rate (default: the document's)")
     formats = "svg, png, jpg, pdf or dot; for steps and training html, gif, or a folder for an SVG of each"
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"{formats} (default: KIND.svg, steps.html, training.html)")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tinygrad_bp as tg
 from tinygrad_bp.cli import source
+from tinygrad_bp.cli.numbers import count, rate
 
 HELP = "write the derivation of a gradient, symbol by symbol and number by number"
 
@@ -21,8 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--style", choices=styles, metavar="STYLE", help=f"{', '.join(styles)} (default: what fits the graph)")
     parser.add_argument("--layout", choices=("numerator", "denominator"), help="also write the chain rule as Jacobians in this layout")
     parser.add_argument("--notation", metavar="NAME", help="i-h-o, x-h-y or layers (default: the graph's own names)")
-    parser.add_argument("--lr", type=float, metavar="ETA", help="also write the update with this learning rate")
-    parser.add_argument("--digits", type=int, default=9, metavar="N", help="significant digits of numbers (default: 9)")
+    parser.add_argument("--lr", type=rate, metavar="ETA", help="also write the update with this learning rate")
+    parser.add_argument("--digits", type=count, default=9, metavar="N", help="significant digits of numbers (default: 9)")
     parser.add_argument("--max-paths", type=int, default=8, metavar="N", help="more paths are counted, not listed (default: 8)")
     parser.add_argument("--forward", action="store_true", help="begin with the forward pass, where single weights are derived")
     parser.add_argument("--unicode", action="store_true", help="text in the signs of mathematics")

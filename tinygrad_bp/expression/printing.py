@@ -68,6 +68,8 @@ def format_number(value: Any, digits: int = 9) -> str:
     """A number as a person writes it: no trailing zeros, no exponent where it is not needed."""
     if isinstance(value, bool | np.bool_) or np.ndim(value):
         return str(value)
+    if digits < 1:
+        raise ValueError(f"digits is how many significant digits are printed, at least 1; got {digits}")
     found = f"{float(value) + 0.0:.{digits}g}"  # -0.0 + 0.0 is 0.0
     return found if "e" in found or "n" in found else repr(round(float(found), 12)).removesuffix(".0") if "." not in found else found
 
