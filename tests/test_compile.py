@@ -145,6 +145,8 @@ def test_nan_and_infinity_go_where_they_go_without_compile() -> None:
     sigmoid = tg.compile(lambda x: np.sum(tg.sigmoid(x)), dialect="matrix")  # which never warns
     np.testing.assert_allclose(sigmoid(np.array([-800.0, 800.0]))[1], [0.0, 0.0], atol=1e-300)
     np.testing.assert_allclose(sigmoid(np.full(5000, -100.0, np.float32))[1], np.zeros(5000), atol=1e-37)
+    long = np.array([-1e5, -2.0, 0.0, 1e5], np.longdouble)  # its largest number is no float
+    np.testing.assert_allclose(sigmoid(long)[1], value_and_grad(lambda x: np.sum(tg.sigmoid(x)))(long)[1], atol=1e-300)
 
 
 OPTIMIZERS: list[Any] = [

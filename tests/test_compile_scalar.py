@@ -538,3 +538,17 @@ def test_native_without_numba_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(__import__("sys").modules, "numba", None)
     with pytest.raises(ImportError, match="pip install"):
         written(np.sum, [np.ones(2)], native=True)
+
+
+@pytest.mark.parametrize("argnums", [(0,), (0, 1)])
+@pytest.mark.parametrize("shapes", [((0, 2), (2, 3)), ((2, 0), (0, 3)), ((0,), (0,))], ids=str)
+def test_arrays_without_elements(shapes: Any, argnums: Any) -> None:
+    def f(a: Any, b: Any) -> Any:
+        return np.sum(a @ b + np.sum(a)) + 1.0
+
+    arrays = [np.ones(shape) for shape in shapes]
+    value, gradients = tg.value_and_grad(f, argnums)(*arrays)
+    found, g = tg.compile(f, argnums, dialect="scalar")(*arrays)
+    assert found == value == 1.0
+    for mine, expected in zip(g, gradients, strict=True):
+        np.testing.assert_array_equal(mine, expected)

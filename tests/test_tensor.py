@@ -117,7 +117,7 @@ def test_operands_of_every_kind_on_both_sides(other: Any, operator: Any, dtype: 
         y, expected = f(t, other), f(a, plain)
         assert isinstance(y, Tensor)
         np.testing.assert_array_equal(y.numpy(), expected)
-        assert y.dtype == expected.dtype
+        assert y.dtype == np.result_type(a, plain)  # NumPy 2.1 takes a ** np.array(2.0) for a ** 2.0
         np.sum(y).backward()
         assert t.grad.dtype == dtype
         h = 1e-6
@@ -651,5 +651,5 @@ def test_a_definition_does_not_stand_behind_a_rule_unseen() -> None:
 
 
 def test_a_missing_argument_is_named() -> None:
-    with pytest.raises(TypeError, match=r"where takes \(condition, x, y\).*, without x and y"):
+    with pytest.raises(TypeError, match=r"where takes \(condition, (x, y|a, b)\).*, without (x and y|a and b)"):
         np.where(Tensor([1.0, 0.0], requires_grad=True))

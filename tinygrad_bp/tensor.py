@@ -673,7 +673,10 @@ def _by_definition(function: Any, method: str, definition: Callable[..., Any], a
     code = definition.__code__
     if not code.co_flags & inspect.CO_VARARGS:
         required = code.co_argcount - len(definition.__defaults__ or ())
-        names = parameter_names(function) if method == "__call__" else code.co_varnames
+        own = code.co_varnames[: code.co_argcount]
+        names = (parameter_names(function) if method == "__call__" else ()) or own  # NumPy 2.3 does not tell those of np.concatenate
+        if len(args) > len(names):
+            raise NoRuleError(f"the rule of {function.__name__} covers ({', '.join(own)}); got {len(args)} arguments without names")
         args, kwargs = args[:required], dict(zip(names[required:], args[required:], strict=False)) | kwargs
     known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     for name, value in kwargs.items():

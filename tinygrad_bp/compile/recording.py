@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import keyword
-import math
 import operator
 import re
 import threading
@@ -77,7 +76,7 @@ def record(task: Task) -> Recording:
 def _sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x)) without a branch. Where exp would overflow, the result is smaller than any normal number."""
     if x.size < QUIET:
-        largest = float(math.floor(math.log(np.finfo(x.dtype).max)))
+        largest = float(np.floor(np.log(np.finfo(x.dtype).max)))
         e = np.exp(np.minimum(-x, largest))
     else:
         e = x.trace.apply(quiet_exp, -x)

@@ -175,7 +175,8 @@ def settled(x: Expression) -> Expression:
 
 
 def _settled(result: Any) -> Cells:
-    return Cells(np.frompyfunc(settled, 1, 1)(result if isinstance(result, np.ndarray) else _objects([result], ())))
+    """What NumPy added or multiplied; of nothing it makes a number of its own."""
+    return Cells(np.frompyfunc(lambda x: settled(lift(x)), 1, 1)(result if isinstance(result, np.ndarray) else _objects([result], ())))
 
 
 def not_scalar(function: Any) -> CompileError:

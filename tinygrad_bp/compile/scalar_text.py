@@ -43,7 +43,7 @@ def source(recording: Recording, careful: bool = False) -> str:
 def _function(recording: Recording, listing: Listing, parts: list[list[str]], results: list[Node]) -> list[str]:
     """The loss and its gradients."""
     head = _wrapped("def value_and_grad(", [*_names(recording.inputs), *_names(recording.weights)], "):")
-    end = _wrapped("return ", map(listing.said, results), "")
+    end = _returned(list(map(listing.said, results)))
     return [*head, *_indented(['"""The loss and its gradients."""', *_joined(parts), *end])]
 
 
@@ -56,16 +56,19 @@ def _loop(recording: Recording, listing: Listing, parts: list[list[str]], loss: 
         listing.assign(old)
     listing.finish()
     parts.append(_section(f"update: {type(recording.task.optimizer).__name__}", listing.lines[start:]))
-    state = list(recording.state)
-    end = _wrapped("return ", state, "") if len(state) > 1 else [f"return ({', '.join([*state, ''])[:-1]})"]
     body = [
         '"""One update for each place of losses; returns what they changed."""',
         *_section("the same in every update", listing.once),
         "for k in range(len(losses)):",
         *_indented(_joined(parts)),
-        *end,
+        *_returned(list(recording.state)),
     ]
     return [*head, *_indented(body)]
+
+
+def _returned(names: list[str]) -> list[str]:
+    """A tuple, however many there are."""
+    return _wrapped("return ", names, "") if len(names) > 1 else [f"return ({''.join(f'{name},' for name in names)})"]
 
 
 def _written(listing: Listing, title: str, nodes: Iterable[Node]) -> list[str]:
