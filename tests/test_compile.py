@@ -129,6 +129,50 @@ def test_functions_made_of_others_compiled_equal_eager(f: Any) -> None:
     assert compiled.recorded == 1
 
 
+def strided(x: Any) -> Any:
+    """The same numbers as every other element of a larger array, from the last to the first."""
+    wide = np.zeros([2 * n for n in x.shape])
+    part = wide[::-2, ::2]
+    part[...] = x
+    return part
+
+
+@pytest.mark.parametrize("layouts", [(np.array, np.asfortranarray, strided), (np.asfortranarray, strided, np.array), (strided, np.array)])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, w: x @ w,
+        lambda x, w: w.T @ x.T,
+        lambda x, w: x.reshape(6, 4)[1:3] @ w[::-1, :2],
+        lambda x, w: np.sum(x, axis=0) @ w @ w.T,
+        lambda x, w: x.T @ (x @ w @ w.T) @ w,
+        lambda x, w: tg.sigmoid(x @ w + w[0]) @ w.T @ x.T,
+    ],
+    ids=range(6),
+)
+def test_products_with_data_and_weights_of_any_layout(f: Any, order: Any, layouts: Any) -> None:
+    """The layout of data may be another at each call: one program serves all."""
+    rng = np.random.default_rng(0)
+    w = tg.Tensor(np.zeros((4, 3)), requires_grad=True)
+    w.raw = np.array(rng.standard_normal((4, 3)), order=order)
+
+    def loss(x: Any) -> Any:
+        return np.sum(np.tanh(f(x, w)))
+
+    compiled = tg.compile(loss, wrt=w, dialect="matrix")
+    for layout in layouts:
+        x = layout(rng.standard_normal((6, 4)))
+        x.flags.writeable = False
+        value, gradient = compiled(x)
+        w.grad = None
+        expected = loss(x)
+        expected.backward()
+        equal(value, expected.raw)
+        equal(gradient, w.gradient)
+    assert compiled.recorded == 1
+
+
 def test_nan_and_infinity_go_where_they_go_without_compile() -> None:
     def f(x: Any) -> Any:
         return np.sum(np.exp(-x) * tg.sigmoid(x) + np.maximum(x, 0.0) / (1 + x * x))

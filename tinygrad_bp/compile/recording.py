@@ -300,7 +300,7 @@ def _identifiers(program: Program, values: list[Any], recording: Recording, leav
             known = node.name
         elif node is None and line.value.ndim == 0:
             known = program.names[line.index]  # a number as it stands
-        elif node is not None and line.name is None and (turned := _turned(node)):
+        elif node is not None and line.name is None and line.operands and (turned := _turned(node)):
             known = f"{names[line.operands[0]]}_{turned}"
             views.add(known)
         else:
