@@ -332,3 +332,9 @@ def test_comments_speak_of_forward_lines_by_the_names_in_the_program(write: Any)
         assert set(re.findall(r"[A-Za-z_]\w*", forward)) <= code, comment
     assert not re.search(r"\bt\d+_\d+\b", source)  # a name that two lines wanted
     assert "slice(" not in source
+
+
+def test_a_comment_says_the_rule_with_the_shapes_of_the_run() -> None:
+    assert "# back through t1 = linear(x, W, b): sum(d_t1, axis=0)\n" in a_layer()
+    of_a_vector = tg.compile(lambda W: np.sum(np.tanh(W @ np.array([1.0, 2.0]))), dialect="matrix").record(np.ones((2, 2)))
+    assert "# back through t1 = W @ c1: outer(d_t1, c1)\n" in of_a_vector

@@ -202,7 +202,7 @@ def _pull_back(
     def derivative(line: Line, i: int, g: Any, operands: Any, result: Any) -> Any:
         if not program.lines[line.operands[i]].tracked:
             return None
-        trace.note = _back(line, i, names)
+        trace.note = _back(program, line, i, names)
         return line.rule.derivative(i, g, operands, result, line.params)  # type: ignore[union-attr]
 
     def fit(g: Any, line: Line, user: Line) -> Any:
@@ -348,11 +348,11 @@ def _formula(line: Line, names: list[str]) -> str:
     return str(expression.Expression(line.rule.function, operands, options=line.params or {}))  # type: ignore[union-attr]
 
 
-def _back(line: Line, i: int, names: list[str]) -> str:
+def _back(program: Program, line: Line, i: int, names: list[str]) -> str:
     """The comment of a line that pulls back: the forward line, and the formula of its rule."""
     forward = f"{names[line.index]} = {_formula(line, names)}"
-    operands = [expression.symbol(names[k]) for k in line.operands]
-    g, y = expression.symbol(f"d_{names[line.index]}"), expression.symbol(names[line.index])
+    operands = [expression.symbol(names[k], program.lines[k].shape) for k in line.operands]
+    g, y = (expression.symbol(name, line.shape) for name in (f"d_{names[line.index]}", names[line.index]))
     try:
         formula = str(line.rule.derivative(i, g, operands, y, line.params))  # type: ignore[union-attr]
     except Exception:  # noqa: BLE001 - a formula that does not run on symbols
