@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import tinygrad_bp as tg
 from tests.test_hypothesis import LEAVES, STEPS, Step, program, random_leaves
 from tinygrad_bp import Tensor, functions, nn, optim
-from tinygrad_bp.compile import scalar
+from tinygrad_bp.compile import scalar, scalar_text
 from tinygrad_bp.compile.scalar_cells import SPELLED
 from tinygrad_bp.compile.task import Task
 from tinygrad_bp.errors import CompileError, DtypeError, InPlaceError
@@ -552,3 +552,31 @@ def test_arrays_without_elements(shapes: Any, argnums: Any) -> None:
     assert found == value == 1.0
     for mine, expected in zip(g, gradients, strict=True):
         np.testing.assert_array_equal(mine, expected)
+
+
+def test_long_lines_are_broken_outside_brackets() -> None:
+    def f(out: Any, w: Any) -> Any:
+        return np.sum(tg.sigmoid((w @ out).named("net")))
+
+    x, w = np.full(9, 0.5), np.random.default_rng(0).standard_normal((3, 9))
+    step = tg.compile(f, (0, 1), dialect="scalar")
+    value, (dx, dw) = step(x, w)
+    expected, (ex, ew) = tg.value_and_grad(f, (0, 1))(x, w)
+    np.testing.assert_allclose(value, expected)
+    np.testing.assert_allclose(dx, ex)
+    np.testing.assert_allclose(dw, ew)
+    lines = step.source.splitlines()
+    assert max(map(len, lines)) < 80
+    start = lines.index("    net1 = (")
+    assert lines[start + 1 : start + 5] == [
+        "        w11 * out1 + w12 * out2 + w13 * out3 + w14 * out4 + w15 * out5",
+        "        + w16 * out6 + w17 * out7 + w18 * out8 + w19 * out9",
+        "    )",
+        "    net2 = (",
+    ]
+    assert scalar_text._broken(f"d = ({' + '.join(['delta_o * weight'] * 3)}) * {' * '.join(['factor'] * 4)}") == [
+        "d = (",
+        "    (delta_o * weight + delta_o * weight + delta_o * weight) * factor",
+        "    * factor * factor * factor",
+        ")",
+    ]

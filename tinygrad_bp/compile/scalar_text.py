@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import copy
 import itertools
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -15,6 +16,7 @@ from tinygrad_bp.compile.scalar_source import Line, Listing, Node, Nodes, litera
 from tinygrad_bp.expression import Expression
 
 WIDTH = 79
+GLUE = "\0"  # a space at which no line ends
 AS_WRITTEN = {"sigmoid": lambda x: 1 / (1 + Expression("exp", (-x,)))}  # by a person; exp(-x) overflows for x below -709
 
 
@@ -85,8 +87,29 @@ def _section(title: str, lines: Sequence[Line]) -> list[str]:
         if comment not in ("", last):
             written += textwrap.wrap(comment, WIDTH - 8, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
         last = comment
-        written.append(statement)
+        written += _broken(statement)
     return written
+
+
+def _broken(statement: str) -> list[str]:
+    """A statement, on several lines between brackets if it needs them: broken where a person would, outside brackets and before + or -."""
+    if len(statement) <= WIDTH - 8:
+        return [statement]
+    name, equals, formula = re.split(r"( \S?= )", statement, maxsplit=1)
+    for signs, deepest in (("-+", 0), ("-+*/", 0), ("-+", len(formula)), ("-+*/", len(formula))):
+        lines = textwrap.wrap(_glued(formula, signs, deepest), WIDTH - 12, break_long_words=False, break_on_hyphens=False)
+        if max(map(len, lines)) <= WIDTH - 12:
+            break
+    return [f"{name}{equals}(", *_indented(line.replace(GLUE, " ") for line in lines), ")"]
+
+
+def _glued(formula: str, signs: str, deepest: int) -> str:
+    """The formula with spaces left only before these signs, and in no more brackets than that."""
+    depths = itertools.accumulate((c in "([") - (c in ")]") for c in formula)
+    free = {sign.start() for sign in re.finditer(rf" (?=[{signs}] )", formula)}
+    return "".join(
+        GLUE if c == " " and not (k in free and depth <= deepest) else c for k, (c, depth) in enumerate(zip(formula, depths, strict=True))
+    )
 
 
 def _joined(parts: Iterable[list[str]]) -> list[str]:
