@@ -15,6 +15,7 @@ from tests.test_draw import words, worked_example
 from tests.test_draw_places import boxes
 from tinygrad_bp import Tensor, draw, nn, optim
 from tinygrad_bp.draw.layers import find_layers
+from tinygrad_bp.draw.neurons import Network
 from tinygrad_bp.errors import GraphError, ShapeError
 from tinygrad_bp.program import Program
 from tinygrad_bp.worked import one_output, step_by_step, weight_update
@@ -189,3 +190,23 @@ def test_lines_may_be_plain() -> None:
     plain = draw.network(model, weights=False, by_weight=False)
     assert "width of an edge" not in words(plain)
     assert not [edge for edge in plain.source.splitlines() if "->" in edge and "penwidth" in edge]
+
+
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        (nn.Identity, nn.BCEWithLogitsLoss),
+        (nn.Identity, nn.CrossEntropyLoss),
+        (nn.Identity, nn.MSELoss),
+        (nn.Sigmoid, nn.BCELoss),
+        (nn.Sigmoid, nn.HalfSquaredError),
+        (nn.Softmax, nn.CategoricalCrossEntropy),
+    ],
+)
+def test_output_and_target_are_those_of_the_network_whatever_the_loss_is_made_of(last: Any, loss: Any) -> None:
+    x, target = np.array([[0.5, -0.3], [0.1, 0.2]]), np.array([[0.0, 1.0], [1.0, 0.0]])
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.Tanh(), nn.Linear(3, 2, rng=1), last())
+    net = Network.of(loss()(model(x), target))
+    np.testing.assert_array_equal(net.program.lines[net.layers[-1].out].value, model(x).numpy())
+    assert net.target is not None
+    np.testing.assert_array_equal(net.program.lines[net.target].value, target)

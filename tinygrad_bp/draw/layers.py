@@ -57,6 +57,7 @@ def find_layers(program: Program) -> list[Layer]:
         raise GraphError(
             "no layers were found. A layer is linear(x, W, b), x @ W.T + b, x @ W + b or W @ x + b with a matrix W that requires a gradient"
         )
+    layers[-1] = _without_loss(program, layers[-1], users)
     layers = _with_input_unit(program, [_without_unit(program, layer) for layer in layers])
     for before, after in itertools.pairwise(layers):
         if after.x != before.out:
@@ -80,6 +81,12 @@ def _layer(program: Program, line: Line, users: dict[int, list[Line]]) -> Layer 
         vector = len(program.lines[weight].shape) == 1
         return Layer(x, weight, added, net.index, _activation(program, net, users), columns, vector)
     return None
+
+
+def _without_loss(program: Program, layer: Layer, users: dict[int, list[Line]]) -> Layer:
+    """The last layer without the function of a loss on logits, which reads the sums more than once."""
+    shared = len(users.get(layer.net, ())) > 1 and program.lines[layer.out].name is None
+    return replace(layer, out=layer.net) if shared else layer
 
 
 def _without_unit(program: Program, layer: Layer) -> Layer:
@@ -149,7 +156,8 @@ def target_and_error(program: Program, out: int) -> tuple[int | None, int | None
     shape = program.lines[out].shape
     later = [line for line in program if line.index > out and line.rule is not None]
     read = {place for line in later if shape or out in line.operands for place in line.operands}  # plain numbers are no targets
-    targets = [i for i in sorted(read) if program.lines[i].rule is None and program.lines[i].shape == shape]
+    leaves = [program.lines[i] for i in sorted(read) if program.lines[i].rule is None]
+    targets = [line.index for line in leaves if line.shape == shape and line.value.dtype.kind != "b"]  # a condition is none either
     errors = [line.index for line in later if line.name is not None and line.shape == shape and line.index not in program.outputs]
     return (targets[0] if targets else None), (errors[-1] if errors else None)
 
