@@ -173,6 +173,16 @@ def test_products_with_data_and_weights_of_any_layout(f: Any, order: Any, layout
     assert compiled.recorded == 1
 
 
+def test_a_number_goes_into_the_smallest_of_several_factors() -> None:
+    def f(w: Any, x: Any) -> Any:
+        return np.sum(w * np.tanh(0.3 * ((x.T @ x @ x.T).T @ x.T)))
+
+    compiled, eager = tg.compile(f, dialect="matrix"), value_and_grad(f)
+    for x in np.random.default_rng(0).standard_normal((2, 4, 3)):
+        for found, expected in zip(compiled(2.0, x), eager(2.0, x), strict=True):
+            equal(found, expected)
+
+
 def test_nan_and_infinity_go_where_they_go_without_compile() -> None:
     def f(x: Any) -> Any:
         return np.sum(np.exp(-x) * tg.sigmoid(x) + np.maximum(x, 0.0) / (1 + x * x))

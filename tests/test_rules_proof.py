@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import sympy
 
+import tinygrad_bp as tg
 from tests import ladder
 from tests.ladder import case_id
 from tinygrad_bp import engine, functions
@@ -286,6 +287,19 @@ def test_a_product_is_that_of_the_operator(a: tuple[int, ...], b: tuple[int, ...
         np.testing.assert_array_equal(found, expected)  # whole numbers: exact in any order
         assert type(found) is type(expected)
         assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("a", [(1,), (2,), (1, 1), (2, 1), (1, 2), (2, 2)], ids=str)
+@pytest.mark.parametrize("columns", [(), (1,), (2,)], ids=str)
+@pytest.mark.parametrize("values", [(np.nan, 0.0), (0.0, np.inf)])
+def test_zero_times_what_is_no_number_is_no_number(a: tuple[int, ...], columns: tuple[int, ...], values: tuple[float, float]) -> None:
+    shapes = a, (a[-1], *columns)
+    x, y = map(np.full, shapes, values)
+    compiled = tg.compile(lambda x, y: np.sum(x @ y), (0, 1), dialect="matrix")
+    compiled(*map(np.ones, shapes))
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(functions.product(x, y)).all()
+        assert np.isnan(compiled(x, y)[0])
 
 
 def test_a_product_needs_axes_as_the_operator_does() -> None:

@@ -141,9 +141,12 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
 
 
 def product(a: Array, b: Array) -> Array:
-    """``a @ b``; small ones by the method ``dot``, whose call costs half as much."""
+    """``a @ b``; small ones by the method ``dot``, whose call costs half as much.
+
+    But ``dot`` takes 0 times NaN for 0 where the 0 is a whole matrix, of one element, and the other one has more.
+    """
     plain = a.__class__ is b.__class__ is ndarray and 0 < a.ndim < 3 and 0 < b.ndim < 3
-    return a.dot(b) if plain and len(a) * b.shape[-1] < SMALL_PRODUCT else a @ b
+    return a.dot(b) if plain and len(a) * b.shape[-1] < SMALL_PRODUCT and (a.size == 1) is (b.size == 1) else a @ b
 
 
 def half_squared_error(target: Array, output: Array) -> Array:

@@ -403,7 +403,9 @@ class _Writer:
         if node.function is not np.matmul or node.value.size >= functions.SMALL_PRODUCT or node not in self.plan.home:
             return False
         whole = (isinstance(x, Node) and x.value.flags.forc and 0 < x.value.ndim < 3 for x in node.args)  # dot would copy a part
-        return all(whole) and all(x.value.dtype == node.value.dtype for x in node.args)
+        if not all(whole) or any(x.value.dtype != node.value.dtype for x in node.args):
+            return False
+        return [x.value.size for x in node.args].count(1) != 1  # see functions.product
 
     def product(self, node: Node) -> list[str]:
         """What ``dot`` is given. It writes row by row; a result by columns is the transpose of one by rows, (b.T @ a.T).T."""

@@ -181,13 +181,13 @@ def _minus(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, val
     if function is np.multiply:
         for a, b in (args, args[::-1]):
             if (c := uniform(a)) is not None and c == -1 and _same_type(b, value):
-                return r.make(np.negative, (b,), {}, like)
+                return r.make(np.negative, (b,), {}, like, value)
     if function is np.negative:
         x = args[0]
         if x.function is np.negative:
             return x.args[0]  # type: ignore[no-any-return]
         if x.function is np.subtract and not x.options:
-            return r.make(np.subtract, x.args[::-1], {}, like)
+            return r.make(np.subtract, x.args[::-1], {}, like, value)
     return None
 
 
@@ -197,9 +197,9 @@ def _plus_minus(r: _Rewriter, function: Any, args: Any, options: Any, like: Node
         return None
     a, b = args
     if isinstance(b, Node) and b.function is np.negative:
-        return r.make(np.subtract if function is np.add else np.add, (a, b.args[0]), {}, like)
+        return r.make(np.subtract if function is np.add else np.add, (a, b.args[0]), {}, like, value)
     if function is np.add and isinstance(a, Node) and a.function is np.negative:
-        return r.make(np.subtract, (b, a.args[0]), {}, like)
+        return r.make(np.subtract, (b, a.args[0]), {}, like, value)
     return None
 
 
@@ -235,7 +235,7 @@ def _numbers(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, v
         c = uniform(x) if isinstance(x, Node) and isinstance(x.value, np.ndarray) else None
         if c is not None and any(_shape(other) == value.shape for k, other in enumerate(args) if k != i):
             new[i] = c
-    return None if tuple(new) == tuple(args) else r.make(function, tuple(new), options, like)
+    return None if tuple(new) == tuple(args) else r.make(function, tuple(new), options, like, value)
 
 
 def _broadcast(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
@@ -244,7 +244,7 @@ def _broadcast(r: _Rewriter, function: Any, args: Any, options: Any, like: Node,
         return None
     for i, x in enumerate(args):
         if isinstance(x, Node) and x.function is np.broadcast_to and any(_shape(o) == value.shape for k, o in enumerate(args) if k != i):
-            return r.make(function, (*args[:i], x.args[0], *args[i + 1 :]), options, like)
+            return r.make(function, (*args[:i], x.args[0], *args[i + 1 :]), options, like, value)
     return None
 
 
@@ -265,7 +265,7 @@ def _power_of_two(r: _Rewriter, function: Any, args: Any, options: Any, like: No
     total = r.make(function, (a,), options, like, np.add.reduce(a.value, **options))
     if len(r.nodes) > before:
         total.name = None  # which belongs to the half
-    return r.make(x.function, (total, c), {}, like)
+    return r.make(x.function, (total, c), {}, like, value)
 
 
 def _scaled_product(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
@@ -278,7 +278,7 @@ def _scaled_product(r: _Rewriter, function: Any, args: Any, options: Any, like: 
         return None
     factors = list(product.args)
     factors[k] = _scaled(r, number, factors[k], like)
-    new = r.make(np.matmul, tuple(factors), {}, like)
+    new = r.make(np.matmul, tuple(factors), {}, like, value)
     new.note = product.note or like.note
     return new
 
@@ -289,7 +289,7 @@ def _scaled_sum(r: _Rewriter, function: Any, args: Any, options: Any, like: Node
     if total is None or not (total.function == np.add.reduce or total.function is np.reshape) or total.args[0].value.dtype != value.dtype:
         return None
     known = r.known.get(_key(np.multiply, (number, total.args[0]), {}))
-    return None if known is None else r.make(total.function, (known, *total.args[1:]), total.options, like)
+    return None if known is None else r.make(total.function, (known, *total.args[1:]), total.options, like, value)
 
 
 def _number_and_array(r: _Rewriter, function: Any, args: Any, options: Any, value: Any) -> tuple[Any, Node | None]:
