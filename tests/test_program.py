@@ -117,6 +117,8 @@ def test_data_given_as_it_stands_has_a_name_of_its_own_and_is_not_printed() -> N
         "t4 = sum(t3) = 5.2734e+06",
     ]
     assert "k1" in Program.of(np.sum(x @ w * leaf(np.ones(100), "c"))).names  # c1 is an element of c
+    assert "k1" in Program.of(np.sum(x @ w) * leaf(2.0, "c0")).names  # c1 would look like the next one
+    assert "c1" in Program.of(np.sum(Tensor(x) @ w)).names
 
 
 def test_parallel_edges_and_operand_order_are_kept() -> None:

@@ -98,17 +98,18 @@ class Program:
     def names(self) -> tuple[str, ...]:
         """A name for each line: its own, made unique where two lines share it, or t1, t2, ... for what has none.
 
-        An array that was not recorded, such as data given as it stands, is c1, c2, ...; a number is itself. Where an
-        array is called t, and so its elements t1, t2, ..., it is another letter, and likewise for c.
+        What is not differentiated, such as data given as it stands, is c1, c2, ...; a number is itself. Where an
+        array is called t, and so its elements t1, t2, ..., it is another letter, and likewise where anything is called c or c0.
         """
         taken = {line.name for line in self.lines} | {e for line in self.lines if isinstance(line.name, Name) for e in line.name.elements}
         arrays = {line.name for line in self.lines if line.shape}
-        results, constants = _free("tuvsr", taken, arrays), _free("ckq", taken, arrays)
+        numbered = {name.rstrip("0123456789") for name in taken if name}
+        results, constants = _free("tuvsr", taken, arrays), _free("ckq", taken, numbered)
         used: set[str] = set()
         names = []
         for line in self.lines:
             if line.name is None:
-                name = format_number(line.value) if _is_number(line) else next(constants if line.constant else results)
+                name = format_number(line.value) if _is_number(line) else next(results if line.tracked else constants)
             else:
                 name, copy = str(line.name), 1
                 while name in used or (copy > 1 and name in taken):
@@ -425,9 +426,9 @@ def _is_number(line: Line) -> bool:
     return line.constant and np.ndim(line.value) == 0
 
 
-def _free(letters: str, taken: Collection[str | None], arrays: Collection[str | None]) -> Iterator[str]:
-    """t1, t2, ... as far as nobody has taken them; the first letter that no array is called."""
-    letter = next((c for c in letters if c not in arrays), f"{letters[0]}_")
+def _free(letters: str, taken: Collection[str | None], called: Collection[str | None]) -> Iterator[str]:
+    """t1, t2, ... as far as nobody has taken them, with the first letter that nothing is called alone."""
+    letter = next((c for c in letters if c not in called), f"{letters[0]}_")
     return (name for k in itertools.count(1) if (name := f"{letter}{k}") not in taken)
 
 

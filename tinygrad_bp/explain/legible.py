@@ -42,10 +42,8 @@ def legible(program: Program, every: bool = False) -> Program:
         if out is not None:
             name(net, f"net_{out.removeprefix('out_')}")
     arrays = [line.index for line in program.lines if line.rule is None and line.name is None and not line.tracked and line.shape]
-    known = [n for line in program.lines if line.name is not None for n in (line.name, *getattr(line.name, "elements", ()))]
-    letter = next((c for c in "ck" if not any(n.startswith(c) for n in known)), "const")  # c1 may be an element of c
-    for k, place in enumerate(arrays, 1):
-        name(place, f"{letter}{k}")
+    for place in arrays:
+        name(place, program.names[place])
     for place in _unreadable(program, structure, names, every):
         name(place, program.names[place])
     return renamed(program, names)
