@@ -220,3 +220,8 @@ def test_an_ambiguous_name_is_refused():
     twins = np.sum(Tensor(1.0, requires_grad=True, name="x") * Tensor(2.0, requires_grad=True, name="x"))
     with pytest.raises(NameLookupError, match="several tensors of the graph are named 'x'"):
         tg.check(twins, {"x": 1.0})
+
+
+def test_a_loss_without_a_name_is_called_as_in_a_derivation() -> None:
+    w = Tensor(2.0, requires_grad=True, name="w")
+    assert "The first that disagrees is dL/dw" in str(tg.check(np.tanh(w * 3.0) * 5.0, {"w": 0.12345}).diagnosis)

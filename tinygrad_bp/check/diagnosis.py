@@ -431,7 +431,7 @@ class _Search:
 
     @property
     def _output(self) -> str:
-        return self.program.names[self.program.output.index]
+        return self.program.output.name or "L"  # as in a derivation
 
     def _derivatives(self, claims: Sequence[Claim]) -> str:
         return listed([f"d{self._output}/d{c.of}" for c in claims])
