@@ -250,6 +250,7 @@ def test_wrong_calls_say_so() -> None:
         (CompileError, "nothing is recorded yet", lambda: matrix(lambda x: x).source),
         (CompileError, "BoldDriver does more", lambda: matrix(lambda: x, optimizer=optim.BoldDriver(optim.SGD([x], lr=0.1)))),
         (TypeError, "optimizer= is one of tinygrad_bp.optim.*; got int", lambda: matrix(lambda: x, optimizer=3)),
+        (ValueError, "native=True compiles single numbers", lambda: matrix(lambda x: x, native=True)),
         (ValueError, "leave wrt= away", lambda: matrix(lambda: x, wrt=[x], optimizer=optim.SGD([x], lr=0.1))),
     ]:
         with pytest.raises(error, match=says):

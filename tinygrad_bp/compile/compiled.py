@@ -79,6 +79,8 @@ class Compiled:
             raise ValueError(f'dialect is "auto", "matrix" or "scalar"; got {dialect!r}')
         if on_change not in ("record", "raise"):
             raise ValueError(f'on_change is "record" or "raise"; got {on_change!r}')
+        if native and dialect == "matrix":
+            raise ValueError('native=True compiles single numbers; leave dialect="matrix" away')
         if wrt is not None and optimizer is not None:
             raise ValueError("an optimizer brings its parameters along; leave wrt= away")
         if optimizer is not None:
