@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import tinygrad_bp as tg
 from tests import ladder
 from tests.test_hypothesis import LEAVES, STEPS, program, random_leaves
-from tinygrad_bp import grad, nn, optim, value_and_grad
+from tinygrad_bp import Tensor, grad, nn, optim, value_and_grad
 from tinygrad_bp.rule import RULES, Rule
 from tinygrad_bp.tensor import record
 
@@ -284,6 +284,27 @@ def test_training_equals_eager_training_with_every_loss(loss: Any, activation: A
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
         equal(p.raw, q.raw, 1e-12)
     assert step.recorded == 1
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum_of_a_single_number_beside_a_matrix(nesterov: bool) -> None:
+    """Whose first entry in the state is an array of shape (), and all others are numbers."""
+
+    def setup() -> tuple[Any, Any]:
+        params = [Tensor(np.arange(9.0).reshape(3, 3), requires_grad=True), Tensor(0.3, requires_grad=True)]
+        return optim.SGD(params, lr=0.1, momentum=0.9, nesterov=nesterov), lambda: np.sum(np.tanh(params[0])) + np.sum(params[1])
+
+    (sgd, f), (other, g) = setup(), setup()
+    step = tg.compile(f, optimizer=sgd, dialect="matrix")
+    for _ in range(4):
+        found = step()
+        other.zero_grad()
+        loss = g()
+        loss.backward()
+        other.step()
+        assert found == loss.item()
+    for p, q in zip(sgd.params, other.params, strict=True):
+        np.testing.assert_array_equal(p.raw, q.raw)
 
 
 def test_what_updates_a_weight_lies_in_memory_as_the_weight_does() -> None:

@@ -373,7 +373,7 @@ def _update(trace: Trace, task: Task, parameters: list[Traced], gradients: list[
     try:
         optimizer.lr = rate
         for _ in range(3):  # the first update may be another than all others: v = g
-            guards = len(trace.guards)
+            guards, nodes = len(trace.guards), len(trace.nodes)
             sources = {i: {key: _state_source(trace, task, i, key, x) for key, x in entry.items()} for i, entry in state.items()}
             optimizer.state = {i: dict(entry) for i, entry in sources.items()}
             changes = _changes(trace, task, parameters, gradients)
@@ -382,7 +382,7 @@ def _update(trace: Trace, task: Task, parameters: list[Traced], gradients: list[
             if recording.expects == structure(state):
                 break
             state = after
-            del trace.guards[guards:]
+            del trace.guards[guards:], trace.nodes[nodes:]
         else:
             raise CompileError(f"the state of {type(optimizer).__name__} changes its shape at every update, so no program stands for it")
         for i, entry in optimizer.state.items():
