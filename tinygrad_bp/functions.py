@@ -235,7 +235,7 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     return total(g, stretched, keepdims=True) if stretched else g
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(16)
 def ones(shape: Any, dtype: Any) -> Array:
     """Ones, not to be written to: a row of them adds rows by BLAS in half the time of a sum, and a single one, of
     shape (), is an operand that NumPy takes in half the time of the number 1.

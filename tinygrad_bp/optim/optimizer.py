@@ -12,7 +12,7 @@ from tinygrad_bp.changes import CHANGES
 from tinygrad_bp.errors import NameLookupError, ShapeError
 from tinygrad_bp.tensor import Array, Tensor
 
-LARGE = 1 << 17  # numbers
+LARGE = 1 << 18  # numbers
 
 Closure = Callable[[], Any]
 

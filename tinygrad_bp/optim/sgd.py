@@ -63,7 +63,7 @@ class SGD(Optimizer):
             return
         if value.flags.fnc:  # rows of the transpose are whole in memory
             value, gradient = value.T, gradient.T
-        rows = max(1, LARGE * len(value) // (2 * value.size))
+        rows = -(-len(value) // -(-value.size // LARGE))  # in equal parts, as few as LARGE allows
         for k in range(0, len(value), rows):
             value[k : k + rows] -= self.lr * gradient[k : k + rows]
 
