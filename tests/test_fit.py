@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,15 @@ def test_a_callback_sees_the_run_and_may_stop_it() -> None:
     assert seen == list(zip(history.at, history.loss, strict=True))
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C as a terminal has it: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_after_the_update_and_returns_the_history() -> None:
     def press(state: optim.State) -> None:
         if state.history.updates == 5:
@@ -272,6 +282,7 @@ def test_ctrl_c_ends_after_the_update_and_returns_the_history() -> None:
         assert (history.stopped, history.restored) == ("Ctrl-C", restored)
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_second_ctrl_c_interrupts_at_once() -> None:
     def press(state: optim.State) -> None:
         for _ in range(2):
