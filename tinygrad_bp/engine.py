@@ -12,13 +12,14 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from tinygrad_bp.anomaly import WATCHES, Line, locate, watch_backward
 from tinygrad_bp.changes import CHANGES, shares_memory, views
 from tinygrad_bp.errors import GraphError, InPlaceError, RuleError, ShapeError
 from tinygrad_bp.functions import sum_to
 from tinygrad_bp.rule import RESULT, Rule
-from tinygrad_bp.tensor import Tensor, record
+from tinygrad_bp.tensor import UNITS, Tensor, record
 
 FREED = Rule("general", lambda: None, {})  # stands in the nodes of a graph that was freed
 
@@ -86,7 +87,7 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False, 
             for x, formula in zip(t.many or (t.left, t.right), rule.recorded if recorded else rule.pulls):  # noqa: B905
                 if isinstance(x, Tensor) and x.tracked and formula is not None:
                     gx, raw = formula(t, g), x.raw
-                    if getattr(gx, "shape", None) != raw.shape or gx.dtype is not raw.dtype:
+                    if gx.__class__ is not ndarray or gx.shape != raw.shape or gx.dtype is not raw.dtype:
                         gx = project(gx, x, t)
                     if WATCHES:
                         watch_backward(_derivative(t, formula, x), g, gx, t)
@@ -168,6 +169,8 @@ def _seed(output: Tensor, gradient: Any) -> Any:
         )
     raw = output.raw
     if gradient is None:
+        if raw.__class__ in UNITS:
+            return UNITS[raw.__class__]
         if raw.size != 1:
             raise GraphError(
                 f"backward() starts from a scalar, and {output.label()} is none. "

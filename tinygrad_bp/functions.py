@@ -10,11 +10,13 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy import add, divide, exp, ndarray  # as names of this module they are looked up faster: NumPy has a __getattr__
+from numpy import add, divide, exp, ndarray, vdot  # as names of this module they are looked up faster: NumPy has a __getattr__
 
 Array = Any
 FEW = 1 << 12  # numbers, up to which BLAS's sum of products is as exact as NumPy's sum by pairs
 SMALL_PRODUCT = 1 << 14  # numbers, up to which a product is better asked for as ``dot``, which fills its result with zeros first
+SMALL_OPERAND = 1 << 17  # numbers, from which on nobody needs to ask how large the product is
+ONE = {np.dtype(t): np.ones((), t) for t in (np.float32, np.float64)}  # NumPy takes an operand of shape () in half the time of the number 1
 
 
 def sigmoid(x: Array) -> Array:
@@ -27,8 +29,8 @@ def sigmoid(x: Array) -> Array:
     >>> float(sigmoid(0.3775))
     0.5932699921071872
     """
-    if isinstance(x, ndarray) and x.ndim and x.size and x.dtype.char in "fd" and x.item(x.argmin()) > -87:  # exp(87) fits into float32
-        one = ones((), x.dtype)
+    one = ONE.get(x.dtype) if isinstance(x, ndarray) and x.ndim and x.size else None
+    if one is not None and x.item(x.argmin()) > -87:  # exp(87) fits into float32
         y = -x  # then the naive form is right, and has half the work
         exp(y, y)
         add(y, one, y)
@@ -145,8 +147,16 @@ def product(a: Array, b: Array) -> Array:
 
     But ``dot`` takes 0 times NaN for 0 where the 0 is a whole matrix, of one element, and the other one has more.
     """
-    plain = a.__class__ is b.__class__ is ndarray and 0 < a.ndim < 3 and 0 < b.ndim < 3
-    return a.dot(b) if plain and len(a) * b.shape[-1] < SMALL_PRODUCT and (a.size == 1) is (b.size == 1) else a @ b
+    if (
+        a.__class__ is b.__class__ is ndarray
+        and a.size < SMALL_OPERAND
+        and (a.size == 1) is (b.size == 1)
+        and 0 < a.ndim < 3
+        and 0 < b.ndim < 3
+        and len(a) * b.shape[-1] < SMALL_PRODUCT
+    ):
+        return a.dot(b)
+    return a @ b
 
 
 def half_squared_error(target: Array, output: Array) -> Array:
@@ -157,9 +167,8 @@ def half_squared_error(target: Array, output: Array) -> Array:
 def half_sum_of_squares(target: Array, output: Array) -> Array:
     """The sum of ``half_squared_error`` over everything, without the errors of the single outputs."""
     d = target - output
-    if d.__class__ is ndarray and d.size <= FEW and d.dtype.char in "fd":
-        d = d.ravel()
-        return d.dot(d) / 2
+    if d.__class__ is ndarray and d.size <= FEW and d.dtype in ONE:
+        return vdot(d, d) / 2
     return total(d * d) / 2
 
 
@@ -222,13 +231,13 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
 
     Broadcasting copies, and the transpose of a copy is a sum.
     """
+    if g.__class__ is ndarray and g.ndim == 2 and len(shape) == 1 and len(g) and g.shape[1] == shape[0] and g.dtype in ONE:  # rows
+        return ones(len(g), g.dtype).dot(g) if len(g) > 1 else g[0]
     if g.shape is None:  # a symbol whose shape nobody knows
         return np.sum(g, axis=0) if g.ndim > len(shape) else g
     if isinstance(g, ndarray) and g.size == math.prod(shape):  # one sample: along axes of length 1 there is nothing to add
         return g.reshape(shape)
     extra = g.ndim - len(shape)
-    if extra == 1 and isinstance(g, ndarray) and g.shape[1:] == shape and len(shape) == 1 and g.dtype.char in "fd":
-        return ones(len(g), g.dtype).dot(g)
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1) if 1 in shape else ()
     if extra:
         g = total(g, 0 if extra == 1 else tuple(range(extra)))
@@ -236,11 +245,9 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
 
 
 @functools.lru_cache(16)
-def ones(shape: Any, dtype: Any) -> Array:
-    """Ones, not to be written to: a row of them adds rows by BLAS in half the time of a sum, and a single one, of
-    shape (), is an operand that NumPy takes in half the time of the number 1.
-    """
-    return np.ones(shape, dtype)
+def ones(n: int, dtype: Any) -> Array:
+    """A row of ones, not to be written to: it adds rows by BLAS in half the time of a sum."""
+    return np.ones(n, dtype)
 
 
 def total(a: Array, axis: Any = None, keepdims: bool = False) -> Array:

@@ -8,6 +8,7 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from tinygrad_bp import functions
 from tinygrad_bp.functions import (
@@ -145,7 +146,7 @@ def gradient_of_weight(t: Any, g: Any) -> Any:
     An update takes many times as long where one goes by rows and the other by columns.
     """
     x, weight, _ = t.many_arrays
-    return gram(x, g).T if isinstance(weight, np.ndarray) and weight.flags.fnc else gram(g, x)
+    return gram(x, g).T if isinstance(weight, ndarray) and weight.flags.fnc else gram(g, x)
 
 
 bilinear(

@@ -181,6 +181,7 @@ def _describe(a: Any) -> str:
     return f"of shape {a.shape}" if hasattr(a, "shape") else repr(a)
 
 
+UNITS = {t: t(1) for t in (np.float32, np.float64)}  # the usual loss is one of these
 FLOATS = frozenset(map(np.dtype, ("e", "f", "d", "g")))
 SCALARS = frozenset({float, int, bool, np.float64, np.float32, np.float16, np.int64, np.bool_})
 
@@ -464,6 +465,8 @@ class Tensor:
 
     def item(self) -> float:
         """The single value as a Python number."""
+        if self.raw.__class__ in UNITS:  # ten times as fast
+            return float(self.raw)
         item = getattr(self.raw, "item", None) or self.numpy().item  # dask has none
         return item()  # type: ignore[no-any-return]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy import ndarray
 
 from tinygrad_bp.changes import CHANGES
 from tinygrad_bp.errors import NameLookupError, ShapeError
@@ -64,7 +65,7 @@ class Optimizer:
                 continue
             p.changed, raw = now, p.raw
             g = g.raw if isinstance(g, Tensor) else g
-            if not isinstance(raw, np.ndarray):  # the array of another library may not be changeable
+            if not isinstance(raw, ndarray):  # the array of another library may not be changeable
                 p.raw = raw - self.change(i, raw, g)
             elif raw.size < LARGE:
                 raw -= self.change(i, raw, g)
