@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -219,3 +220,16 @@ def test_lists_arrays_and_tensors_are_taken_alike(case):
 
 def test_the_target_may_be_learned_too():
     tg.gradcheck(lambda y, t: nn.HalfSquaredError()(y, t) + nn.BCEWithLogitsLoss()(y, t) + nn.CrossEntropyLoss()(y, t), [LOGITS, SHARES])
+
+
+def test_squares_that_overflow_are_warned_of_as_by_numpys_products():
+    error = np.array([[1e200, 1.0]])
+
+    def said(run):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run()
+        return [str(w.message) for w in caught]
+
+    expected = said(lambda: error[0].dot(error[0]))  # nothing before NumPy 2.4
+    assert said(lambda: nn.HalfSquaredError()(Tensor(error), np.zeros((1, 2)))) == expected

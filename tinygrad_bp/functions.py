@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy import add, divide, exp, ndarray, vdot  # as names of this module they are looked up faster: NumPy has a __getattr__
+from numpy import add, divide, exp, ndarray  # as names of this module they are looked up faster: NumPy has a __getattr__
 
 Array = Any
 FEW = 1 << 12  # numbers, up to which BLAS's sum of products is as exact as NumPy's sum by pairs
@@ -168,7 +168,8 @@ def half_sum_of_squares(target: Array, output: Array) -> Array:
     """The sum of ``half_squared_error`` over everything, without the errors of the single outputs."""
     d = target - output
     if d.__class__ is ndarray and d.size <= FEW and d.dtype in ONE:
-        return vdot(d, d) / 2
+        d = d.ravel()
+        return d.dot(d) / 2  # unlike np.vdot, this warns of an overflow
     return total(d * d) / 2
 
 
