@@ -24,6 +24,9 @@ def matrix(f: Any, *args: Any, **options: Any) -> Any:
     return tg.compile(f, *args, dialect="matrix", **options)
 
 
+DIALECTS = pytest.mark.parametrize("dialect", ["matrix", "scalar"])
+
+
 def agree(f: Any, compiled: Any, *args: Any) -> None:
     """A compiled function, called twice, equals ``value_and_grad``."""
     value, gradient = value_and_grad(f)(*args)
@@ -118,31 +121,33 @@ def test_training_mode_is_part_of_what_was_recorded() -> None:
 # -- branches ------------------------------------------------------------------------------------------------------------
 
 
-def test_branches_by_value_are_looked_at_again_in_every_call() -> None:
+@DIALECTS
+def test_branches_by_value_are_looked_at_again_in_every_call(dialect: Any) -> None:
     def f(x: Any) -> Any:
         while np.sum(x * x) > 1.0:
             x = x / 2
         return np.sum(x * x) if x[0] > 0 else np.sum(3 * x)
 
-    g = matrix(f)
+    g = tg.compile(f, dialect=dialect)
     for scale in (0.1, 1.0, 20.0, -1.0, 0.2, -20.0, 1.0):
         agree(f, g, np.full(2, scale))
     assert g.recorded == 5
-    assert "return None" in g.source
-    other = matrix(f, on_change="raise")
+    assert ("return None" if dialect == "matrix" else "another branch") in g.source
+    other = tg.compile(f, dialect=dialect, on_change="raise")
     other(np.ones(2))
     with pytest.raises(CompileError, match="does not fit"):
         other(-np.ones(2))
 
 
-def test_a_guard_that_fails_changes_nothing() -> None:
+@DIALECTS
+def test_a_guard_that_fails_changes_nothing(dialect: Any) -> None:
     model = nn.Linear(2, 1, rng=0)
 
     def f(x: Any) -> Any:
         y = model(x)
         return np.sum(y * y) if np.sum(x) > 0 else np.sum(y)
 
-    step = matrix(f, optimizer=optim.SGD(model.parameters(), lr=0.1), on_change="raise")
+    step = tg.compile(f, optimizer=optim.SGD(model.parameters(), lr=0.1), on_change="raise", dialect=dialect)
     step(np.ones((1, 2)))
     before = model.state_dict()
     with pytest.raises(CompileError):
@@ -151,14 +156,15 @@ def test_a_guard_that_fails_changes_nothing() -> None:
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_a_weight_waits_for_branches_that_come_after_its_gradient_is_known() -> None:
+@DIALECTS
+def test_a_weight_waits_for_branches_that_come_after_its_gradient_is_known(dialect: Any) -> None:
     w = Tensor([1.0, 2.0], requires_grad=True, name="w")
 
     def f(x: Any) -> Any:
         y = np.sum(w * x)  # whose gradient is x, before anything else is computed
         return y if np.sum(np.exp(x)) < 100 else y * 2
 
-    step = matrix(f, optimizer=optim.SGD([w], lr=0.1))
+    step = tg.compile(f, optimizer=optim.SGD([w], lr=0.1), dialect=dialect)
     step(np.ones(2))
     step(np.full(2, 10.0))
     np.testing.assert_allclose(w.raw, [1.0 - 0.1 - 2.0, 2.0 - 0.1 - 2.0])

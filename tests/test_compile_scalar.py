@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -244,6 +245,80 @@ def test_batches_activations_and_losses(loss: Any, activation: Any) -> None:
     np.testing.assert_allclose(results[1], results[0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("probabilities", [(nn.BCELoss(), nn.Sigmoid), (nn.CategoricalCrossEntropy(), nn.Softmax)], ids=["bce", "cce"])
+@pytest.mark.parametrize("scale", [1.0, 400.0])  # where the probabilities are some, and where they are 0 and 1
+def test_losses_on_probabilities(probabilities: Any, scale: float) -> None:
+    loss, activation = probabilities
+    x, t = scale * np.random.default_rng(1).standard_normal((3, 2)), np.array([[1.0, 0.0], [0.0, 1.0], [0.25, 0.75]])
+    results = []
+    for compiled in (False, True):
+        model = nn.MLP([2, 3, 2], [nn.Identity, activation], rng=0)
+        sgd = optim.SGD(model.parameters(), lr=0.1)
+        f = lambda x, t, model=model: loss(model(x), t)  # noqa: E731
+        losses = list(written(f, (x, t), sgd).steps([x, t], 5)) if compiled else eager(f, sgd, (x, t), 5)
+        results.append((losses, model[0].weight.numpy()))
+    np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-12)
+    np.testing.assert_allclose(results[1][1], results[0][1], rtol=1e-11)
+
+
+def test_a_loss_on_probabilities_still_refuses_others() -> None:
+    f = tg.compile(lambda p: nn.BCELoss()(p, np.array([1.0, 0.0])), dialect="scalar")
+    f(np.array([0.5, 0.5]))
+    with pytest.raises(ValueError, match=r"numbers outside \[0, 1\]"):
+        f(np.array([0.5, 1.5]))
+
+
+# -- branches --------------------------------------------------------------------------------------------------------------
+
+
+def descent_with_a_turn() -> tuple[Tensor, optim.Optimizer, Any]:
+    """A loss that is another one as soon as the weight is small."""
+    w = Tensor([3.0, -4.0], requires_grad=True, name="w")
+    return w, optim.SGD([w], lr=0.001), lambda: np.sum(np.square(w)) if np.any(np.abs(w.detach()) > 1.0) else np.sum(np.exp(w))
+
+
+@pytest.mark.parametrize("native", [False, pytest.param(True, marks=pytest.mark.peers)])
+def test_repeated_updates_go_through_branches(native: bool) -> None:
+    if native:
+        pytest.importorskip("numba")
+    w, sgd, f = descent_with_a_turn()
+    expected = eager(f, sgd, (), 1500)
+    ours, sgd, f = descent_with_a_turn()
+    step = tg.compile(f, optimizer=sgd, dialect="scalar", native=native)
+    np.testing.assert_allclose(step.repeat(1500), expected, rtol=1e-12)
+    np.testing.assert_allclose(ours.raw, w.raw, rtol=1e-12)
+    assert step.recorded == 2  # it turns to and fro
+
+
+def test_steps_end_where_another_branch_is_taken() -> None:
+    w, sgd, f = descent_with_a_turn()
+    program = written(f, (), sgd)
+    assert len(program.steps([], 1500)) == math.ceil(math.log(4) / -math.log(0.998))  # each update takes a 500th away
+    before = w.numpy()
+    assert program.step([]) is None
+    np.testing.assert_array_equal(w.raw, before)
+
+
+def test_a_branch_is_decided_by_the_numbers_of_the_call() -> None:
+    """Also where they come from arrays that the function reads, and in the middle of the computation."""
+    limit = np.array([0.5])
+
+    def f(x: Any) -> Any:
+        y = np.exp(x)
+        if np.sum(y / limit) < 4 and not np.all(x == 0):
+            y = y * limit
+        return np.sum(y) if y[0] > y[1] else np.sum(y * y)
+
+    compiled = tg.compile(f, dialect="scalar")
+    for bound in (0.5, 2.0):
+        limit[:] = bound
+        for x in (np.array([0.1, -0.1]), np.array([-2.0, 0.3]), np.zeros(2), np.array([3.0, 0.0])) * 2:
+            value, gradient = tg.value_and_grad(f)(x)
+            found, g = compiled(x)
+            np.testing.assert_allclose(found, value, rtol=1e-13)
+            np.testing.assert_allclose(g, gradient, rtol=1e-13)
+
+
 # -- what changes between two calls ----------------------------------------------------------------------------------------
 
 
@@ -464,7 +539,6 @@ def test_names_are_pythons() -> None:
         (lambda x: np.sum(np.linalg.inv(x)), "inv "),
         (lambda x: np.sum(np.sort(x)), "argsort"),
         (lambda x: np.sum(x[np.argmax(x.numpy())]), "values"),
-        (lambda x: np.sum(x) if np.sum(x) > 0 else -np.sum(x), "decide"),
         (lambda x: np.sum(x) * x[0, 0].item(), "values"),
         (lambda x: np.sum(x.astype("float32")), "float32"),
     ],
@@ -501,6 +575,19 @@ def test_an_optimizer_with_a_step_of_its_own_is_refused() -> None:
     with pytest.raises(CompileError, match="BoldDriver"):
         written(f, (X, T), optimizer)
     assert isinstance(model[0].weight.raw, np.ndarray)
+
+
+class Cautious(optim.Optimizer):
+    """An update that is another one for large gradients."""
+
+    def change(self, i: int, value: Any, gradient: Any) -> Any:
+        return self.lr * (gradient if np.max(np.abs(gradient)) < 1 else np.sign(gradient))
+
+
+def test_a_branch_in_an_update_is_refused() -> None:
+    w = Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(CompileError, match=r"cannot decide .* np.where"):
+        written(lambda: np.sum(w * w), (), Cautious([w], lr=0.1))
 
 
 def test_parameters_are_themselves_again_after_an_error() -> None:

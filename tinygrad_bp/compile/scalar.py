@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp import functions
 from tinygrad_bp.changes import CHANGES
 from tinygrad_bp.compile import matrix
-from tinygrad_bp.compile.scalar_cells import CALLED
 from tinygrad_bp.compile.scalar_record import Recording
+from tinygrad_bp.compile.scalar_source import numpy_names
 from tinygrad_bp.compile.scalar_text import source
 from tinygrad_bp.compile.task import Task, Written, structure
 from tinygrad_bp.errors import CompileError, DtypeError
@@ -71,13 +70,18 @@ class Runnable:
     def inputs(self, leaves: Sequence[Array]) -> list[Any]:
         return [x for read in self.reads for x in flat(read(leaves))]
 
-    def outputs(self, *arguments: Any) -> Sequence[Any]:
-        """What the program returns: on Python's floats, and where these refuse to be infinite, on NumPy's, as in the eager run."""
+    def outputs(self, *arguments: Any) -> Sequence[Any] | None:
+        """What the program returns: on Python's floats, and where these refuse to be infinite, on NumPy's, as in the eager run.
+
+        ``None`` where another branch would be taken than in the recorded run.
+        """
         try:
             return self.run(*arguments)  # type: ignore[no-any-return]
         except (ArithmeticError, ValueError):
             self.careful = self.careful or compiled(source(self.recording, careful=True), numpy_names())
+        with suppress(ValueError):  # on NumPy's numbers only a branch raises it
             return [float(x) for x in self.careful(*[x if isinstance(x, list) else np.float64(x) for x in arguments])]
+        return None
 
     def fits(self) -> bool:
         """Whether the same parameters are frozen as in the recording."""
@@ -92,7 +96,10 @@ class Differentiated(Runnable):
         if not self.fits():
             return None
         weights = [x for block in self.recording.weights for x in flat(block.read(leaves))]
-        loss, *numbers = self.outputs(*self.inputs(leaves), *weights)
+        results = self.outputs(*self.inputs(leaves), *weights)
+        if results is None:
+            return None
+        loss, *numbers = results
         parts, shapes = iter(numbers), [t.shape for t in self.recording.wrt]
         gradients = tuple(np.array(list(itertools.islice(parts, math.prod(shape))), float).reshape(shape) for shape in shapes)
         return np.float64(loss), gradients
@@ -122,23 +129,34 @@ class Training(Runnable):
         if state is None:
             return None
         losses = np.empty(1) if self.native else [0.0]
-        self.put_back(self.outputs(losses, self.optimizer.lr, *self.inputs(leaves), *state))
+        after = self.outputs(losses, self.optimizer.lr, *self.inputs(leaves), *state)
+        if after is None:
+            return None
+        self.put_back(after)
         return np.float64(losses[0])
 
     def steps(self, leaves: Sequence[Array], n: int) -> Any:
-        """``n`` updates, and the loss before each. Ctrl-C leaves the parameters as they were after some whole updates."""
+        """``n`` updates, or fewer, up to one that takes another branch; the loss before each.
+
+        Ctrl-C leaves the parameters as they were after some whole updates.
+        """
         state: Sequence[Any] | None = self.state() if self.fits() else None
         if state is None:
             return None
-        chunk = NATIVE_CHUNK if self.native else CHUNK
-        inputs, losses = [self.optimizer.lr, *self.inputs(leaves)], []
+        size = NATIVE_CHUNK if self.native else CHUNK
+        inputs, done = [self.optimizer.lr, *self.inputs(leaves)], [np.empty(0)]
         try:
-            for size in [chunk] * (n // chunk) + [n % chunk]:
-                losses.append(np.empty(size) if self.native else [0.0] * size)
-                state = self.outputs(losses[-1], *inputs, *state)
+            while size := min(size, n - sum(map(len, done))):
+                losses = np.empty(size) if self.native else [0.0] * size
+                after = self.outputs(losses, *inputs, *state)
+                if after is None:  # one of these updates takes another branch: go on to where it is
+                    size //= 2
+                else:
+                    state = after
+                    done.append(np.asarray(losses))
         finally:
             self.put_back(state)
-        return np.concatenate(losses)
+        return np.concatenate(done)
 
     def fits(self) -> bool:
         return super().fits() and self._settings() == self.settings
@@ -176,12 +194,6 @@ def flat(x: Any) -> list[Any]:
 
 
 # -- the program at work ----------------------------------------------------------------------------------------------
-
-
-def numpy_names() -> dict[str, Any]:
-    """What a program calls, on NumPy's numbers."""
-    ours = {"sigmoid": functions.sigmoid, "erf": math.erf, "round": np.rint, "inf": np.inf, "nan": np.nan}
-    return {name: getattr(np, name) for name in CALLED - ours.keys()} | ours
 
 
 def compiled(text: str, names: Mapping[str, Any]) -> Callable[..., Any]:

@@ -96,7 +96,9 @@ class Cells(NDArrayOperatorsMixin):
         return pointwise(np.logical_and, self, other)
 
     def __bool__(self) -> bool:
-        raise CompileError("the scalar dialect cannot decide on a value that is not known before the run. Write np.where(condition, a, b)")
+        """A branch of the user's code: the program will look whether it would be taken again."""
+        (condition,) = self.raw.flat
+        return bool(condition.value) if condition.function is None and not condition.name else decide.get()(condition)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise CompileError("this code needs the values as an array, which the scalar dialect does not have. Use dialect='matrix'")
@@ -213,6 +215,14 @@ def literals(x: Any) -> np.ndarray[Any, Any]:
 
 meet: ContextVar[Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]] = ContextVar("meet", default=literals)
 """What stands for an array of numbers that meets symbols."""
+
+
+def _undecided(condition: Expression) -> bool:
+    raise CompileError("the scalar dialect cannot decide on a value that is not known before the run. Write np.where(condition, a, b)")
+
+
+decide: ContextVar[Callable[[Expression], bool]] = ContextVar("decide", default=_undecided)
+"""Which way the user's code goes where it asks whether a condition is true."""
 
 
 def _raw(args: Any) -> Any:

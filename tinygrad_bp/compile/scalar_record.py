@@ -19,8 +19,8 @@ import numpy as np
 from tinygrad_bp import functions
 from tinygrad_bp.changes import next_serial
 from tinygrad_bp.compile.recording import RECORDING
-from tinygrad_bp.compile.scalar_cells import Cells, bound, is_known, literals, meet, pointwise
-from tinygrad_bp.compile.scalar_source import Names, Node, Nodes
+from tinygrad_bp.compile.scalar_cells import Cells, bound, decide, is_known, literals, meet, pointwise
+from tinygrad_bp.compile.scalar_source import Names, Node, Nodes, evaluated
 from tinygrad_bp.compile.task import Task, ensure_scalar
 from tinygrad_bp.engine import order, pull
 from tinygrad_bp.errors import CompileError, DtypeError, TinygradError
@@ -38,6 +38,10 @@ class Block:
 
     symbols: Cells
     read: Callable[[Sequence[Array]], Any]
+
+    def values(self, leaves: Sequence[Array]) -> dict[str, Any]:
+        """The numbers that the symbols stand for now."""
+        return dict(zip([x.name for x in self.symbols.raw.flat], np.ravel(np.asarray(self.read(leaves), float)), strict=True))
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Recording:
     """A task on symbols.
 
     ``inputs`` and ``weights`` are what the program reads; ``loss``, ``gradients`` and ``changes`` what it computes, as
-    formulas. ``graph`` and ``cotangents`` are the tensors of the run.
+    formulas. ``graph`` and ``cotangents`` are the tensors of the run, ``guards`` the conditions that the user's code asked
+    for, and whether they were true.
     """
 
     def __init__(self, task: Task) -> None:
@@ -79,6 +84,8 @@ class Recording:
             Block(self.symbols(p.name or name, p.raw), partial(_held, p))
             for p, name in zip(self.parameters, task.parameter_names, strict=True)
         ]
+        self.values = {name: x for block in [*self.inputs, *self.weights] for name, x in block.values(task.leaves).items()}
+        self.guards: list[tuple[Expression, bool]] = []
         self._run()
         self.counts: set[str] = set()  # names of whole numbers
         self.state: dict[str, tuple[Expression, Expression]] = {}  # name -> what it stands for before an update, and after it
@@ -145,18 +152,26 @@ class Recording:
                 return literals(x)
             if id(x) not in known:
                 known[id(x)] = Block(self.symbols("array", x), lambda leaves: x)
+                self.values |= known[id(x)].values([])
             met.append((next_serial(), x, known[id(x)]))
             return known[id(x)].symbols.raw
 
         for way in (look, know):
-            again, token = iter(first), meet.set(way)
+            again, tokens = iter(first), (meet.set(way), decide.set(self._decide))
+            self.guards = []
             try:
                 loss: Tensor = on_symbols(partial(self.task.run, leaves))
             finally:
-                meet.reset(token)
+                meet.reset(tokens[0])
+                decide.reset(tokens[1])
         self.inputs += known.values()
         _give_copies_symbols(loss, met)
         return loss
+
+    def _decide(self, condition: Expression) -> bool:
+        """The branch that the user's code takes with the numbers of this call."""
+        self.guards.append((condition, evaluated(condition, self.names, self.values)))
+        return self.guards[-1][1]
 
     def _pull(self, loss: Tensor) -> None:
         """The backward pass. Where a reader knows a tensor by name, its cotangent gets a name too, before it is pulled back further."""

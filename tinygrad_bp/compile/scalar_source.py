@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import keyword
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from tinygrad_bp import functions
 from tinygrad_bp.compile.scalar_cells import CALLED
 from tinygrad_bp.expression import INFIX, Expression, number, symbol
 
@@ -236,6 +239,16 @@ class Listing:
             self.lines.append((_assignment(old, new), ""))
             new.name = old.name
 
+    def check(self, condition: Node, taken: bool) -> None:
+        """The lines that stop where a condition of the user's code is another than it was."""
+        condition.own_line, condition.wanted = True, condition.wanted or self.names.new("branch")
+        self._write_all([condition])
+        target = self.lines if condition.changing else self.once
+        target += [
+            (f"if {'not ' * taken}{self.said(condition)}:", ""),
+            ('    raise ValueError("another branch than in the recorded run")', ""),
+        ]
+
     def said(self, node: Node) -> str:
         """What a finished node is called."""
         return _written(node).text(_show)
@@ -260,6 +273,23 @@ class Listing:
                     self.readers[x] -= 1
                 elif x.function is not None and not x.name:
                     stack.append(x)
+
+
+def evaluated(condition: Expression, names: Names, values: Mapping[str, Any]) -> bool:
+    """Whether a condition is true of these numbers: its lines, run on NumPy's numbers as those of a careful program are."""
+    node = Nodes({}).node(condition)
+    node.own_line = True
+    listing = Listing(copy.deepcopy(names), {}, [node])
+    listing.write(node)
+    space = {**numpy_names(), **values}
+    exec("\n".join(statement for statement, _ in [*listing.once, *listing.lines]), space)
+    return bool(space[node.name])
+
+
+def numpy_names() -> dict[str, Any]:
+    """What a program calls, on NumPy's numbers."""
+    ours = {"sigmoid": functions.sigmoid, "erf": math.erf, "round": np.rint, "inf": np.inf, "nan": np.nan}
+    return {name: getattr(np, name) for name in CALLED - ours.keys()} | ours
 
 
 def _assignment(old: Node, new: Node) -> str:

@@ -7,7 +7,8 @@ import copy
 import itertools
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from tinygrad_bp.compile.scalar_cells import CALLED
 from tinygrad_bp.compile.scalar_labels import Labels
@@ -28,9 +29,10 @@ def source(recording: Recording, careful: bool = False) -> str:
         nodes.node(old).whole = old.name in recording.counts
     names = copy.deepcopy(recording.names)
     labels = Labels(recording, nodes, names)
-    listing = Listing(names, {nodes.node(old): nodes.node(new) for old, new in recording.state.values()}, results)
+    guards = {nodes.node(condition): taken for condition, taken in recording.guards}
+    listing = Listing(names, {nodes.node(old): nodes.node(new) for old, new in recording.state.values()}, [*results, *guards])
     parts = [
-        _written(listing, "forward", [*labels.forward, loss]),
+        _written(listing, "forward", [*labels.forward, loss], guards),
         _written(listing, "backward", [*labels.backward, *gradients]),
     ]
     if recording.task.optimizer is None:
@@ -73,8 +75,11 @@ def _returned(names: list[str]) -> list[str]:
     return _wrapped("return ", names, "") if len(names) > 1 else [f"return ({''.join(f'{name},' for name in names)})"]
 
 
-def _written(listing: Listing, title: str, nodes: Iterable[Node]) -> list[str]:
+def _written(listing: Listing, title: str, nodes: Iterable[Node], guards: Mapping[Node, bool] = MappingProxyType({})) -> list[str]:
+    """The lines of some nodes; before them, as soon as they can be, the guards: what follows may not be meant for other branches."""
     start = len(listing.lines)
+    for condition, taken in guards.items():
+        listing.check(condition, taken)
     for node in nodes:
         listing.write(node)
     return _section(title, listing.lines[start:])
@@ -93,7 +98,7 @@ def _section(title: str, lines: Sequence[Line]) -> list[str]:
 
 def _broken(statement: str) -> list[str]:
     """A statement, on several lines between brackets if it needs them: broken where a person would, outside brackets and before + or -."""
-    if len(statement) <= WIDTH - 8:
+    if len(statement) <= WIDTH - 8 or " = " not in statement:
         return [statement]
     name, equals, formula = re.split(r"( \S?= )", statement, maxsplit=1)
     for signs, deepest in (("-+", 0), ("-+*/", 0), ("-+", len(formula)), ("-+*/", len(formula))):

@@ -41,9 +41,9 @@ class Written:
     ``step(leaves)`` returns, without an optimizer, ``(loss, [gradient, ...])`` in the order of ``Task.wrt``; these
     arrays may be its own buffers, as ``compiled`` copies them. With an optimizer it changes the parameters' own arrays
     (``p.raw``) and the optimizer's state in place, tells ``CHANGES`` of it, and returns the loss before the update.
-    ``steps(leaves, n)`` makes n such updates and returns the n losses. Either returns ``None``, having changed
-    nothing, where the recorded run does not fit any more: another branch, another option of the optimizer, another
-    state than ``expects``. What shapes and dtypes the leaves have, ``compiled`` guards.
+    ``steps(leaves, n)`` makes n such updates, or fewer where the next takes another branch, and returns their losses.
+    Either returns ``None``, having changed nothing, where the recorded run does not fit any more: another branch, another
+    option of the optimizer, another state than ``expects``. What shapes and dtypes the leaves have, ``compiled`` guards.
     """
 
     source: str
