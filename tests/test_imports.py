@@ -16,7 +16,7 @@ PACKAGE = Path(tinygrad_bp.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 CORE = {"anomaly", "files", "changes", "modes", "errors", "functions", "rule", "tensor", "engine", "rules"}
-READABLE = CORE | {"nn", "optim", "expression", "letters", "program"}  # what a reader of the Program may know
+READABLE = CORE | {"callable_module", "nn", "optim", "expression", "letters", "program"}  # what a reader of the Program may know
 
 MAY_READ = {
     "errors": set(),
@@ -26,6 +26,7 @@ MAY_READ = {
     "changes": {"errors"},
     "files": {"errors"},
     "modes": set(),
+    "callable_module": set(),
     "tensor": {"anomaly", "changes", "modes", "errors", "rule"},
     "engine": {"anomaly", "changes", "errors", "functions", "rule", "tensor"},
     "rules": {"errors", "functions", "rule", "tensor", "engine"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from tinygrad_bp import compositions as _compositions  # declares, with rules, the table of derivatives
@@ -28,7 +29,8 @@ def __getattr__(name: str) -> Any:
     if name in ("gradcheck", "why"):
         return getattr(importlib.import_module(f"{__name__}.{'check' if name == 'gradcheck' else 'explain'}"), name)
     if name not in ("Program", "check", "compile", "draw", "explain", "nn", "optim", "worked"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        instead = f"; write np.{name}" if name[0] != "_" and callable(getattr(sys.modules["numpy"], name, None)) else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{instead}")
     module = importlib.import_module(f"{__name__}.{name.lower()}")
     return module.Program if name == "Program" else module
 

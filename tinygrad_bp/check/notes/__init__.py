@@ -7,10 +7,9 @@ names, and every formula after it is checked, link by link; see docs/check_your_
 from __future__ import annotations
 
 import os
-import sys
-import types
 from pathlib import Path
 
+from tinygrad_bp.callable_module import answers
 from tinygrad_bp.check.notes.report import NotesReport
 from tinygrad_bp.errors import FileFormatError
 
@@ -74,9 +73,4 @@ def clean(text: str, name: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-class _Callable(types.ModuleType):
-    def __call__(self, *notes: str | os.PathLike[str]) -> NotesReport:
-        return check_notes(*notes)
-
-
-sys.modules[__name__].__class__ = _Callable
+answers(__name__, check_notes)
