@@ -1,5 +1,7 @@
 """Operators on functions: any shapes, both layouts, structures of arguments, nesting without confusion."""
 
+import re
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -145,6 +147,28 @@ def test_what_is_refused():
         tg.jvp(lambda p: p["a"] * p["b"], ({"a": 1.0, "b": 2.0},), ({"a": 1.0},))
     with pytest.raises(ShapeError, match="so must the cotangent"):
         tg.vjp(np.sin, X)[1](np.ones(2))
+
+
+@pytest.mark.parametrize("operator", [tg.grad, tg.value_and_grad, tg.jacobian, tg.hessian])
+@pytest.mark.parametrize("argnums", ["x", 1.0, None, (), (0, "x"), {0}])
+def test_arguments_are_chosen_by_numbers(operator, argnums):
+    with pytest.raises(TypeError, match=r"counted from 0: 0, or \(0, 2\); got " + re.escape(repr(argnums))):
+        operator(np.sum, argnums)
+
+
+@pytest.mark.parametrize("operator", [tg.grad, tg.value_and_grad, tg.jacobian, tg.hessian, partial(tg.hvp, x=X, v=X), tg.vjp])
+def test_functions_are_differentiated_and_nothing_else(operator):
+    with pytest.raises(TypeError, match="is a function; got 3"):
+        operator(3)
+    with pytest.raises(TypeError, match=r"got a Tensor. Write t.backward\(\) and x.grad, or tg.grad\(f\)\(x\)"):
+        operator(np.sum(Tensor(X, requires_grad=True)))
+    with pytest.raises(TypeError, match="is a function; got None"):
+        tg.jvp(None, (X,), (X,))
+
+
+def test_what_is_given_by_name_is_not_differentiated():
+    with pytest.raises(TypeError, match=r"a call with 0 does not have\. They are counted from 0, and those that are given by name"):
+        tg.grad(np.sum)(a=X)
 
 
 def test_empty_results_and_arguments():

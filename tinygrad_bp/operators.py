@@ -31,9 +31,11 @@ Layout = Literal["numerator", "denominator"]
 def grad(f: Function, argnums: Argnums = 0) -> Function:
     """The gradient of a scalar function, as a function of the same arguments.
 
-    ``argnums``: which argument to differentiate, or a tuple of them, for a tuple of gradients.
+    ``argnums``: which argument to differentiate, counted from 0, or a tuple of them, for a tuple of gradients. An
+    argument that the call gives by name is handed on and not differentiated.
 
-    Raises ``GraphError`` where f returns more than one number, or no tensor.
+    Raises ``GraphError`` where f returns more than one number, or no tensor, ``TypeError`` for what is no function or no
+    number of an argument.
 
     >>> print(grad(grad(grad(lambda x: x**4)))(2.0))
     48.0
@@ -51,6 +53,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     >>> print(value, gradient)
     8.0 12.0
     """
+    _check(f, argnums)
 
     def evaluate(*args: Any, **options: Any) -> tuple[Any, Any]:
         call = _Call(partial(f, **options), args, argnums)
@@ -73,6 +76,7 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 2., 40.]),)
     """
+    _check(f)
     call = _Call(f, args, tuple(range(len(args))))
 
     def pullback(v: Any) -> tuple[Any, ...]:
@@ -94,6 +98,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
     >>> print(value, tangent)
     6.0 23.0
     """
+    _check(f)
     if len(primals) != len(tangents):
         raise ShapeError(f"jvp needs a tangent for each of the {len(primals)} arguments; got {len(tangents)}")
     call = _Call(f, tuple(primals), tuple(range(len(primals))))
@@ -128,6 +133,7 @@ def jacobian(f: Function, argnums: Argnums = 0, layout: Layout = "numerator") ->
     """
     if layout not in ("numerator", "denominator"):
         raise ValueError(f'layout is "numerator" (y down, x across) or "denominator" (x down, y across); got {layout!r}')
+    _check(f, argnums)
 
     def evaluate(*args: Any, **options: Any) -> Any:
         call = _Call(partial(f, **options), args, argnums)
@@ -148,6 +154,7 @@ def hessian(f: Function, argnums: Argnums = 0) -> Function:
     array([[4., 2.],
            [2., 0.]])
     """
+    _check(f, argnums)
     if isinstance(argnums, int):
         return jacobian(grad(f, argnums), argnums)
     blocks = [[jacobian(grad(f, i), j) for j in argnums] for i in argnums]
@@ -171,13 +178,27 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
 # -- behind them -------------------------------------------------------------------------------------------------------
 
 
+def _check(f: Any, argnums: Any = 0) -> None:
+    """Raise where something else than a function is to be differentiated, or by something else than numbers of arguments."""
+    if isinstance(f, Tensor):
+        raise TypeError("what is differentiated here is a function; got a Tensor. Write t.backward() and x.grad, or tg.grad(f)(x)")
+    if not callable(f):
+        raise TypeError(f"what is differentiated is a function; got {f!r}")
+    numbers = (argnums,) if isinstance(argnums, int) else argnums
+    if not numbers or not isinstance(numbers, tuple | list) or not all(isinstance(i, int) for i in numbers):
+        raise TypeError(f"argnums says which arguments are differentiated, counted from 0: 0, or (0, 2); got {argnums!r}")
+
+
 class _Call:
     """One run of a function with some of its arguments tracked."""
 
     def __init__(self, f: Function, args: tuple[Any, ...], argnums: Argnums) -> None:
         numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
         if not all(-len(args) <= i < len(args) for i in numbers):
-            raise TypeError(f"argnums={argnums} asks for an argument that a call with {len(args)} does not have")
+            raise TypeError(
+                f"argnums={argnums} asks for an argument that a call with {len(args)} does not have. They are counted from 0, "
+                "and those that are given by name are not differentiated"
+            )
         first = next_serial()
         self.single = isinstance(argnums, int)
         self.chosen = [args[i] for i in numbers]
