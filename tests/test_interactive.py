@@ -7,11 +7,14 @@ import os
 import pydoc
 import subprocess
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 import tinygrad_bp as tg
+from tinygrad_bp import Tensor, draw, nn, optim
 from tinygrad_bp.check.claims import check
 from tinygrad_bp.compile.compiled import compiled
 from tinygrad_bp.explain.derivation import explain
@@ -51,3 +54,48 @@ def test_functions_that_numpy_has_are_pointed_to() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'tahn'$"):
         _ = tg.tahn
     assert not hasattr(tg, "__wrapped__")
+
+
+W = Tensor([1.0, 2.0], requires_grad=True, name="w")
+FIRST_TRIES = [
+    (lambda: draw.graph(nn.Linear(2, 2)), r"read off tensors; got Linear\. Call it, and give the tensor that it returns"),
+    (lambda: draw.graph([1.0]), r"read off tensors; got list$"),
+    (lambda: tg.explain(np.sum(W), ["w1", "w2"]), r"is given itself, or by its name; got \['w1', 'w2'\]"),
+    (lambda: optim.SGD(nn.Linear(2, 2), lr=0.1), r"wants the parameters, model\.parameters\(\), .*got Linear"),
+    (lambda: nn.Sequential(nn.Linear, 3), r"made of modules, .*got <class 'tinygrad_bp\.nn\.layers\.Linear'>"),
+    (lambda: nn.Sequential([nn.Linear(2, 2)]), r"made of modules, nn\.Sequential\(nn\.Linear"),
+    (lambda: nn.MLP(2, 2, 1), r"in one list: nn\.MLP\(\[2, 2, 1\]\); got 2"),
+]
+
+
+@pytest.mark.parametrize(("attempt", "remedy"), FIRST_TRIES)
+def test_first_tries_are_answered_with_what_to_write(attempt: Callable[[], object], remedy: str) -> None:
+    with pytest.raises(TypeError, match=remedy):
+        attempt()
+
+
+def test_sizes_and_modules_may_come_as_arrays_and_functions() -> None:
+    assert len(nn.MLP(np.array([2, 3, 1]))) == 4
+    assert nn.Sequential(nn.Linear(2, 2), np.tanh)(np.ones(2)).shape == (2,)
+
+
+@pytest.mark.parametrize("value", [np.eye(2), Tensor(np.eye(2)), [[1.0, 0.0], [0.0, 1.0]]], ids=["array", "tensor", "list"])
+def test_a_parameter_does_not_silently_become_something_that_is_not_learned(value: object) -> None:
+    layer = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=r"weight is a parameter of Linear, .* Write \.weight\.data = values, or \.weight = nn\.Parameter"):
+        layer.weight = value
+    layer.weight.data = value if isinstance(value, list) else np.eye(2)
+    layer.bias = nn.Parameter([1.0, 2.0])
+    assert layer([3.0, 4.0]).numpy().tolist() == [4.0, 6.0]
+    layer.bias = None
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+
+
+@pytest.mark.parametrize("eps", [0, -1e-6, float("nan")])
+def test_a_step_of_no_length_is_refused(eps: float) -> None:
+    with pytest.raises(ValueError, match="a number above 0; got"):
+        tg.gradcheck(np.sin, 1.0, eps=eps)
+
+
+def test_a_report_without_a_claim_is_not_ok() -> None:
+    assert not tg.check(np.sum(W), {}).ok

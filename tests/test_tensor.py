@@ -463,7 +463,9 @@ def test_a_copy_of_a_leaf_is_a_leaf_of_its_own(duplicate: Any) -> None:
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps], ids=["copy", "deepcopy", "pickle"])
 def test_a_copy_of_a_result_is_refused(duplicate: Any) -> None:
-    with pytest.raises(GraphError, match=r"is the result of multiply: a copy would not belong to its graph. Copy t.detach\(\)"):
+    with pytest.raises(
+        GraphError, match=r"is the result of multiply: a copy would not belong to its graph\. Write t\.detach\(\) or t\.numpy\(\)"
+    ):
         duplicate(leaf(A) * 2)
 
 

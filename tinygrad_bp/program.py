@@ -65,7 +65,10 @@ class Program:
         """The graph behind some tensors. Gradients computed on tensors are tensors too: give them along to see both sweeps."""
         for t in outputs:
             if not isinstance(t, Tensor):
-                raise TypeError(f"a Program is read off tensors; got {type(t).__name__}")
+                raise TypeError(
+                    f"a Program is read off tensors; got {type(t).__name__}"
+                    f"{'. Call it, and give the tensor that it returns' if callable(t) else ''}"
+                )
             if not t.tracked:
                 raise GraphError(f"{t.label()} was not recorded: nothing it was computed from requires a gradient")
         CHANGES.look_everywhere()
@@ -163,6 +166,8 @@ class Program:
 
     def locate(self, of: str | Tensor) -> tuple[int, tuple[int, ...] | None]:
         """(line, None) for a tensor or its name, (line, index) for the name of an element."""
+        if not isinstance(of, str | Tensor):
+            raise TypeError(f"a tensor of the graph is given itself, or by its name; got {of!r}")
         if isinstance(of, Tensor) or (of := self.spelled(of)) in self.places:
             return self.place(of), None
         found = [(line.index, index) for line in self.lines for index in _element(line, of)]

@@ -482,7 +482,9 @@ class Tensor:
     def __reduce__(self) -> Any:
         """Copies and pickles of a leaf are leaves of their own, with its gradient; a result has none."""
         if self.rule is not None:
-            raise GraphError(f"{self.label()} is the result of {self.rule.name}: a copy would not belong to its graph. Copy t.detach()")
+            raise GraphError(
+                f"{self.label()} is the result of {self.rule.name}: a copy would not belong to its graph. Write t.detach() or t.numpy()"
+            )
         slots = {"learned": True} if hasattr(self, "learned") else {}
         state = getattr(self, "__dict__", None), slots
         return _copied, (type(self), self.raw, self.tracked, self.name, self.gradient), state if any(state) else None

@@ -38,8 +38,9 @@ def gradcheck(f: Function, inputs: Any, eps: float | None = None, atol: float | 
 
     Raises ``GradcheckError``, an ``AssertionError``, which names input and element and holds ``expected``, ``got`` and
     their ``ratio``: a ratio of 2 or -1 often is the mistake. Also where ``f`` gives two results for the same inputs, or
-    one that is not finite. Raises ``DtypeError`` for integers and ``GraphError`` where ``f`` does not return a tensor or an
-    input does not require a gradient. Warns about float32, in which differences have about three digits.
+    one that is not finite. Raises ``DtypeError`` for integers, ``GraphError`` where ``f`` does not return a tensor or an
+    input does not require a gradient, ``ValueError`` for a step that is not above 0. Warns about float32, in which
+    differences have about three digits.
 
     >>> import tinygrad_bp as tg
     >>> tg.gradcheck(lambda x, w: np.tanh(x @ w), [np.array([[1.0, 2.0]]), np.array([[0.5], [-0.2]])])
@@ -50,6 +51,8 @@ def gradcheck(f: Function, inputs: Any, eps: float | None = None, atol: float | 
         ...
     tinygrad_bp.errors.GradcheckError: the derivative with respect to input 0 is wrong: expected 12, got 8, ratio 0.6667
     """
+    if eps is not None and not eps > 0:
+        raise ValueError(f"eps is the step of the differences, a number above 0; got {eps!r}")
     given = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
     arrays = [_input(i, x) for i, x in enumerate(given)]
     if not arrays:

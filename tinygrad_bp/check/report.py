@@ -60,7 +60,8 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        return all(row.ok for row in self.rows)
+        """Whether all claims agree. A report without a claim is not."""
+        return bool(self.rows) and all(row.ok for row in self.rows)
 
     def __bool__(self) -> bool:
         return self.ok

@@ -134,6 +134,8 @@ class MLP(Sequential):
         dtype: Any = None,
         rng: Any = None,
     ) -> None:
+        if not hasattr(sizes, "__len__"):
+            raise TypeError(f"sizes are those of all layers, inputs first, in one list: nn.MLP([2, 2, 1]); got {sizes!r}")
         depth = len(sizes) - 1
         if depth < 1:
             raise ValueError(f"an MLP needs at least two sizes, inputs and outputs; got {list(sizes)}")

@@ -81,6 +81,11 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} needs a method forward(self, ...)")
 
     def __setattr__(self, key: str, value: Any) -> None:
+        if not (value is None or isinstance(value, Parameter)) and isinstance(vars(self).get(key), Parameter):
+            raise TypeError(
+                f"{key} is a parameter of {type(self).__name__}, and {type(value).__name__} in its place would not be learned. "
+                f"Write .{key}.data = values, or .{key} = nn.Parameter(values)"
+            )
         object.__setattr__(self, key, value)
         for name, p in _parameters(key, value):
             if p.name is None or isinstance(p.name, _Path):
@@ -229,7 +234,7 @@ class Sequential(Module):
 
     def __init__(self, *modules: Module) -> None:
         for i, module in enumerate(modules):
-            setattr(self, str(i), module)
+            setattr(self, str(i), _step(module))
         self.steps = _Steps(modules)
 
     def forward(self, x: Any) -> Any:
@@ -245,6 +250,13 @@ class Sequential(Module):
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.steps)
+
+
+def _step(module: Any) -> Any:
+    """The same, if it can be called: a class or a list of modules would be called only when data comes."""
+    if not callable(module) or isinstance(module, type):
+        raise TypeError(f"a Sequential is made of modules, nn.Sequential(nn.Linear(2, 2), nn.Tanh()); got {module!r}")
+    return module
 
 
 class _Steps(list[Module]):

@@ -145,6 +145,8 @@ def _leaves(params: Iterable[Any]) -> list[Any]:
     """The parameters as a list, if they are what an optimizer can change."""
     if isinstance(params, Tensor):
         raise TypeError("an optimizer wants a list of tensors; write [w] for a single one")
+    if not isinstance(params, Iterable):
+        raise TypeError(f"an optimizer wants the parameters, model.parameters(), or a list of tensors; got {type(params).__name__}")
     found = list(params)
     if not found:
         raise ValueError("an optimizer needs parameters: optim.SGD(model.parameters(), lr=0.1)")
