@@ -48,6 +48,7 @@ def value(text, aliases=None, program=PROGRAM, lr=0.5):
     (r"\sigma'(z)", "sigma'(z)"),
     (r"\frac{\partial E_{t o t a l}}{\partial w_{5}}", "derivative(E_total, w_5)"),
     ("∂E/∂w₅", "derivative(E, w_5)"), ("dE/dw5", "derivative(E, w5)"), (r"\frac{\mathrm{d} E}{\mathrm{d} w}", "derivative(E, w)"),
+    ("－（ｗ＿５－０．５）＊ｘ＝１", "-(w_5 - 0.5) * x = 1"),
     ("eta * dE/dw5", "eta * derivative(E, w5)"),
     (r"\bigtriangledown _{(k)}v", "gradient(v)"), (r"\nabla_w E", "derivative(E, w)"),
     (r"w_{5}^{+}", "w_5^+"), ("w₅⁺", "w_5^+"),

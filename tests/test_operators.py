@@ -156,6 +156,11 @@ def test_arguments_are_chosen_by_numbers(operator, argnums):
         operator(np.sum, argnums)
 
 
+@pytest.mark.parametrize("argnums", [range(2), [0, 1], (np.int64(0), np.int64(-1))], ids=str)
+def test_numbers_of_arguments_come_in_any_sequence(argnums):
+    assert tg.grad(lambda a, b: a * b, argnums)(2.0, 3.0) == (3.0, 2.0)
+
+
 @pytest.mark.parametrize("operator", [tg.grad, tg.value_and_grad, tg.jacobian, tg.hessian, partial(tg.hvp, x=X, v=X), tg.vjp])
 def test_functions_are_differentiated_and_nothing_else(operator):
     with pytest.raises(TypeError, match="is a function; got 3"):

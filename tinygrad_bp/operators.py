@@ -185,7 +185,7 @@ def _check(f: Any, argnums: Any = 0) -> None:
     if not callable(f):
         raise TypeError(f"what is differentiated is a function; got {f!r}")
     numbers = (argnums,) if isinstance(argnums, int) else argnums
-    if not numbers or not isinstance(numbers, tuple | list) or not all(isinstance(i, int) for i in numbers):
+    if not isinstance(numbers, tuple | list | range) or not numbers or not all(isinstance(i, int | np.integer) for i in numbers):
         raise TypeError(f"argnums says which arguments are differentiated, counted from 0: 0, or (0, 2); got {argnums!r}")
 
 

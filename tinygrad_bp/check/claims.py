@@ -17,6 +17,7 @@ from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.evaluate import FormulaScope, evaluate, literal, rounding
 from tinygrad_bp.check.formula.indices import instances
 from tinygrad_bp.check.formula.names import UPDATED, key, parts, readings
+from tinygrad_bp.check.formula.readable import readable
 from tinygrad_bp.check.formula.scope import Location, Scope
 from tinygrad_bp.check.report import Report
 from tinygrad_bp.check.rows import FULL_PRECISION, ROUNDING, Row, Truth, computed
@@ -361,7 +362,9 @@ class Checker:
         expected, off, note = self.member(left, before)
         value, tolerance, more = self.member(right, formula)
         tolerance = tolerance + off + self.exact(right, expected)
-        return self.row(str(left).replace("^", ""), value, Truth(expected), tolerance, formula.source(right), None, note or more)
+        said = readable(before.source(left))
+        name = said if said.isascii() else str(left).replace("^", "")
+        return self.row(name, value, Truth(expected), tolerance, formula.source(right), None, note or more)
 
     def member(self, x: Expression, formula: Formula) -> tuple[Array, Any, str]:
         """Its value, how far off its written numbers let it be, and which gradients of autograd it reads."""

@@ -46,6 +46,7 @@ WORD_COMMANDS = {name: name for name in ("exp", "log", "sin", "cos", "tan", "tan
     "ln": "log", "top": "T", "intercal": "T",
 }  # fmt: skip
 ACCENTS = {"\u0302": "hat", "\u0304": "bar", "\u0303": "tilde"}
+WIDE = {0xFEE0 + c: c for c in range(0x21, 0x7F)}  # the full-width signs of Chinese and Japanese keyboards
 PAIRS = ("\\\\", "**", "||", ":=", "==", "!=", ">=", "<=", "+=", "-=")
 
 
@@ -78,7 +79,7 @@ def tokens(text: str, known: Container[str] | None = None) -> list[Token]:
 
 class _Lexer:
     def __init__(self, text: str) -> None:
-        self.text, self.at = text, 0
+        self.text, self.at = text.translate(WIDE), 0
         self.found: list[Token] = []
 
     def run(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_bp.check.formula.readable import readable
 from tinygrad_bp.check.report import WIDTH, Report
 from tinygrad_bp.check.rows import Row
 from tinygrad_bp.expression import format_number
@@ -24,22 +24,6 @@ if TYPE_CHECKING:
 CLAIM = 60  # characters of a claim that are shown
 SEARCHES = 10  # diagnoses in one note,
 MARKED = 200  # and of what it says itself is wrong, each formula alone, which is quick
-PLAIN = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"\\(?:left|right|quad|qquad|displaystyle|,|;|!|:)(?![A-Za-z])", " "),
-        (r"\\(?:text|mathrm|operatorname|mathbf|boldsymbol)\{([^{}]*)\}", r"\1"),
-        (r"\{\s*(\w+|[+])\s*\}", r"{\1}"),
-        (r"([_^])\{(\w+|[+])\}", r"\1\2"),
-        (r"\\[dt]?frac\{\s*\\partial\s*([^{}]*?)\s*\}\s*\{\s*\\partial\s*([^{}]*?)\s*\}", r"d\1/d\2 "),
-        (r"\\[dt]?frac\s*(?:(\d)\s*(\d)|\{(\w+)\}\{(\w+)\})", r"\1\3/\2\4 "),
-        (r"\\[dt]?frac\{(\w+)\}\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1/(\2)"),
-        (r"\\[dt]?frac\{((?:[^{}]|\{[^{}]*\})*)\}\{((?:[^{}]|\{[^{}]*\})*)\}", r"(\1)/(\2)"),
-        (r"\\(?:cdot|times)(?![A-Za-z])", "*"),
-        (r"\\(alpha|beta|delta|epsilon|eta|theta|lambda|mu|sigma|sum|exp|log|ln|tanh|partial)(?![A-Za-z])", r"\1"),
-        (r"(?<=\()\s+|\s+(?=[),])", ""),
-    )
-)  # of LaTeX
 AS_SAID, NOT_AS_SAID = "wrong, as said", "said to be wrong, but agrees"  # where the note has a mark
 GOOD = ("agrees", "declared", "defines", "no claim", "left out", AS_SAID)
 
@@ -305,18 +289,6 @@ def cut(text: str, width: int) -> str:
     """A claim on one line; its end matters as much as its beginning."""
     tail = min(18, width // 3)
     return text if len(text) <= width else f"{text[: width - tail - 5]} ... {text[-tail:]}"
-
-
-def readable(text: str) -> str:
-    r"""A formula with less of LaTeX in it, so that more of it fits on a line.
-
-    >>> readable(r"\frac{\partial E}{\partial w_{5}} = \delta_{o1} \cdot out_{h1}")
-    'dE/dw_5 = delta_o1 * out_h1'
-    """
-    text = text if len(text) < 2000 else f"{text[:1000]} ... {text[-900:]}"
-    for pattern, replacement in PLAIN:
-        text = pattern.sub(replacement, text)
-    return "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 def explained(diagnosis: Diagnosis) -> list[str]:
