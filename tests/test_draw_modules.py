@@ -70,6 +70,32 @@ def test_modules_are_read_off_names_as_well() -> None:
     assert set(Modules(loss, renamed).paths) == {(), ("0",), ("2",)}
 
 
+LOSSES = {
+    "softplus on sums": (nn.Identity, nn.BCEWithLogitsLoss(), {"linear"}),
+    "log of a sigmoid": (nn.Sigmoid, nn.BCELoss(), {"linear", "sigmoid"}),
+    "log of a softmax": (nn.Softmax, nn.CategoricalCrossEntropy(), {"linear", "softmax"}),
+    "a square": (nn.Tanh, nn.MSELoss(), {"linear", "tanh"}),
+    "softplus as activation": (nn.Softplus, nn.MSELoss(), {"linear", "softplus"}),
+}
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_a_loss_is_outside_of_the_last_module(case: str) -> None:
+    activation, loss, inside = LOSSES[case]
+    model = nn.Sequential(nn.Linear(2, 2, rng=0), nn.Tanh(), nn.Linear(2, 2, rng=1), activation())
+    program = Program.of(loss(model(np.ones((3, 2))), np.array([[0.0, 1.0]] * 3)))
+    for modules in (Modules(program), Modules(program, model)):
+        assert {line.rule.name for line in program if line.rule is not None and modules.paths[line.index] == ("2",)} == inside
+
+
+def test_a_renamed_parameter_stays_in_its_module() -> None:
+    model = nn.MLP([2, 2, 2], bias="shared", rng=0)
+    model[2].weight.named("W2", "w5 w6 w7 w8")
+    program = Program.of(nn.HalfSquaredError()(model(Tensor([1.0, 2.0])), [0.0, 1.0]))
+    assert Modules(program).paths == Modules(program, model).paths
+    assert Modules(program).paths[program.place("W2")] == ("2",)
+
+
 def test_frames_stand_in_one_another() -> None:
     model = Net()
     drawing = draw.graph(model(Tensor([1.0, 2.0])), model=model)

@@ -1,12 +1,13 @@
 """Which module each line of a Program belongs to, read off the parameters: running a model records nothing for it.
 
-A line belongs to the module whose parameters it reads; an activation to the module whose result it is applied to. What
-does something else with results, reads those of several modules or brings in new data, such as a target, belongs to
+A line belongs to the module whose parameters it reads; an activation to the module whose result it alone reads. What does
+something else with results, reads those of several modules or brings in new data, such as a target, belongs to
 what encloses these.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -38,21 +39,29 @@ class Modules:
         known = dict(_parameters(model)) if model is not None else {}
         leaves = {place: known[serial] for serial, place in program.serials.items() if serial in known}
         self.learned: list[bool] = []  # parameters and their rearrangements, such as W.T
-        paths: list[Path | None] = []  # None is data that comes from outside
+        readers = Counter(place for line in program for place in set(line.operands))
+        activations: set[int] = set()
+        paths: list[Path | None] = []  # None is what has no place of its own: data from outside, a parameter that was renamed
         for line in program:
             if line.rule is None:
                 self.learned.append(line.tracked)
-                paths.append(leaves.get(line.index, _path(line.path or line.name)) if line.tracked else None)
+                paths.append(leaves.get(line.index, _path(line.path or line.name) or None) if line.tracked else None)
                 continue
             reads = [i for i in line.operands if not self.is_number(i)]
             own = [i for i in reads if self.learned[i]]
             self.learned.append(line.rule.kind == "linear" and len(own) == len(line.operands) == 1)
-            path = _common([paths[i] or () for i in own or reads])
-            paths.append(path if own or is_activation(line.rule) else path[:-1])
+            if own:
+                placed = [path for i in own if (path := paths[i]) is not None]
+                paths.append(_common(placed) if placed else None)
+                continue
+            path = _common([paths[i] or () for i in reads])
+            if is_activation(line.rule) and len(reads) == 1 and readers[reads[0]] == 1 and reads[0] not in activations:
+                activations.add(line.index)
+            paths.append(path if line.index in activations else path[:-1])
         self.paths = [path or () for path in paths]
-        for line in reversed(program.lines):  # a number written in the source belongs to what reads it
+        for line in reversed(program.lines):  # numbers in the source, and parameters without a place, belong to what reads them
             for i in line.operands:
-                if program.lines[i].constant:
+                if program.lines[i].constant or (self.learned[i] and paths[i] is None):
                     self.paths[i] = self.paths[line.index]
 
     def is_number(self, place: int) -> bool:
