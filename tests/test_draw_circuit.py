@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import tinygrad_bp as tg
 from tests.test_draw import words, worked_example
 from tests.test_draw_show import numbers
-from tinygrad_bp import Tensor, draw
+from tinygrad_bp import Tensor, draw, nn
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.program import Program
 
@@ -144,3 +144,11 @@ def test_a_bias_of_many_stands_before_the_products_that_it_is_added_to() -> None
     far = [edge for edge in draw.circuit((x * 2.0 + b) * (x * 3.0 + b)).source.splitlines() if "minlen" in edge]
     assert len(far) == 2
     assert not [edge for edge in draw.circuit(x * 2.0 + b).source.splitlines() if "minlen" in edge]
+
+
+def test_a_nameless_loss_of_a_network_is_called_loss() -> None:
+    model = nn.Sequential(nn.Linear(1, 1, rng=0), nn.Tanh())
+    shown = words(draw.circuit(nn.MSELoss()(model(np.ones(1)), [0.0])))
+    assert "d(loss) / d(wire)" in shown
+    assert "loss" in shown.replace("d(loss)", "").split()
+    assert "loss" not in words(draw.circuit(model(np.ones(1)).sum()))

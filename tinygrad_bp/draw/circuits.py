@@ -24,6 +24,7 @@ from tinygrad_bp.draw.labels import (
     stack,
     tint,
 )
+from tinygrad_bp.draw.layers import with_loss
 from tinygrad_bp.draw.nodes import COMMUTATIVE, KINDS, formula, kind_of
 from tinygrad_bp.errors import GraphError
 from tinygrad_bp.expression import INFIX, format_number
@@ -65,7 +66,7 @@ def circuit(
     >>> "-2 * 1 = -2" in picture.source, "-2 + 3 = 1" in picture.source
     (True, True)
     """
-    program = spoken(output if isinstance(output, Program) else Program.of(output))
+    program = with_loss(spoken(output if isinstance(output, Program) else Program.of(output)))
     if len(program.outputs) > 1 or program.output.value.size != 1:
         raise GraphError(f"the output has shape {program.output.shape}; a circuit ends in a single number. Take .sum() or .mean()")
     letters = places(program)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from tinygrad_bp.draw.by_layer import ByLayer
 from tinygrad_bp.draw.drawing import Canvas, Drawing
 from tinygrad_bp.draw.labels import BLUE, GREY, Label, Number, Run, Show, bold, caption, coloured, lines, short, stack
-from tinygrad_bp.draw.layers import find_layers
+from tinygrad_bp.draw.layers import with_loss
 from tinygrad_bp.draw.modules import Group, Modules, Path
 from tinygrad_bp.draw.neurons import Network
 from tinygrad_bp.draw.nodes import KINDS, MODULE, OPERATION, formula, kind_of, legend, operation_label, role, tensor_label
@@ -77,7 +76,7 @@ def graph(
         raise ValueError(
             "boxes=True draws both passes, a box per layer: give backward=True too, or depth=1 for the modules of the forward pass"
         )
-    program = _with_loss(spoken(output if isinstance(output, Program) else Program.of(output, *more_outputs)))
+    program = with_loss(spoken(output if isinstance(output, Program) else Program.of(output, *more_outputs)))
     known = {p.serial for p in model.parameters()} if model is not None else set()
     if known and not known & program.serials.keys():
         raise GraphError("none of the model's parameters is in the graph: give the model that computed the output")
@@ -92,20 +91,6 @@ def graph(
         found = {place: g for place, g in found.items() if program.lines[place].tracked}
         picture = _Graph(program, len(program), digits, found, modules, show, groups, wrt, places(program))
     return picture.draw() if picture.size <= LIMIT else _summarised(program)
-
-
-def _with_loss(program: Program) -> Program:
-    """The Program whose output, if it is a single number that comes after a network's layers, has the name loss."""
-    output = program.output
-    if output.name is not None or output.rule is None or output.shape or any(line.name == "loss" for line in program):
-        return program
-    try:
-        layers = find_layers(program)
-    except GraphError:
-        return program
-    if output.index == layers[-1].out:
-        return program
-    return replace(program, lines=tuple(replace(line, name="loss") if line is output else line for line in program))
 
 
 def _deep(program: Program, boxes: bool | None, digits: int) -> Network | None:

@@ -162,6 +162,20 @@ def target_and_error(program: Program, out: int) -> tuple[int | None, int | None
     return (targets[0] if targets else None), (errors[-1] if errors else None)
 
 
+def with_loss(program: Program) -> Program:
+    """The Program whose output, if it is a single number that comes after a network's layers, has the name loss."""
+    output = program.output
+    if output.name is not None or output.rule is None or output.shape or any(line.name == "loss" for line in program):
+        return program
+    try:
+        layers = find_layers(program)
+    except GraphError:
+        return program
+    if output.index == layers[-1].out:
+        return program
+    return replace(program, lines=tuple(replace(line, name="loss") if line is output else line for line in program))
+
+
 def usual_names(program: Program) -> dict[int, str]:
     """Line -> what a textbook calls it, for the lines of a network."""
     try:
