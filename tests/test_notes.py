@@ -237,7 +237,7 @@ eta = 0.5
         (r"W2_{13} = 0.2", "agrees"),
         (r"W1_{21} = w_3 = -0.6", "agrees"),
         (r"W2_{33} = 0.2", "defines"),
-        (r"q_i = x_i", "not read"),
+        (r"q_i = x_i", "defines"),
     ],
 )
 def test_an_index_that_no_sum_binds_stands_for_every_number(formula, expected):

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp.check.diagnosis import by_line
+from tinygrad_bp.check.diagnosis import CHANGE, by_line
 from tinygrad_bp.check.formula import Formula, Written, parse_all
 from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.evaluate import FormulaScope, evaluate, literal, rounding
 from tinygrad_bp.check.formula.indices import instances
-from tinygrad_bp.check.formula.names import UPDATED, key, parts, readings
+from tinygrad_bp.check.formula.names import UPDATED, key, readings
 from tinygrad_bp.check.formula.readable import readable
 from tinygrad_bp.check.formula.scope import Location, Scope
 from tinygrad_bp.check.report import Report
@@ -167,11 +167,12 @@ def _called(function: Callable[..., Any], inputs: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Target:
-    """What a claim is about: a gradient, or a value after the update."""
+    """What a claim is about: a gradient, a value after the update, or the change that the update makes."""
 
     name: str
     location: Location
     updated: bool = False
+    change: bool = False
 
 
 class Checker:
@@ -277,10 +278,14 @@ class Checker:
                 return self.taken(lower)
             found = self.scope.graph_name(lower.name) if lower.name else None
             return None if found is None else _Target(found, self.program.locate(found))
+        if x.function is fn.change and x.operands[0].name and "-" not in x.operands[0].name:
+            found = self.scope.graph_name(x.operands[0].name)
+            learned = found is not None and self.scope.learned(self.program.locate(found))
+            return _Target(f"{CHANGE}{found}", self.program.locate(str(found)), change=True) if learned else None
         if x.function is not None or not x.name:
             return None
         before = self.scope.graph_name(x.name.removesuffix(f"^{UPDATED}"))
-        if parts(x.name)[2] == UPDATED and before is not None:
+        if x.name.endswith(f"^{UPDATED}") and before is not None:
             return _Target(f"{before}+", self.program.locate(before), updated=True)
         if before is None and not any(k in self.scope.aliases for k in readings(x.name)):
             location = self.scope.delta(x.name)
@@ -335,10 +340,10 @@ class Checker:
             self.witnesses[target.location] = witness(self.program, *target.location)
         found, step = self.witnesses[target.location], 1.0
         numeric: Any = None if found is None else found.derivative
-        if target.updated:
+        if target.updated or target.change:
             if self.scope.lr is None:
                 raise NameLookupError(f"the new value {target.name} needs the learning rate. Give check(..., lr=0.5)")
-            before, step = self.scope.at(target.location), self.scope.lr
+            before, step = (self.scope.at(target.location) if target.updated else 0.0), self.scope.lr
             expected, numeric = before - step * expected, None if numeric is None else before - step * numeric
         if found is None:
             return Truth(np.asarray(expected))
@@ -354,17 +359,38 @@ class Checker:
     def first(self, target: _Target, claim: Expression, formula: Formula) -> Row:
         """A formula against what autograd says."""
         truth = self.truth(target)
-        value, tolerance, note = self.member(claim, formula)
-        return self.row(target.name, value, truth, tolerance + self.exact(claim, truth.expected), formula.source(claim), target, note)
+
+        def row() -> Row:
+            value, tolerance, note = self.member(claim, formula)
+            return self.row(target.name, value, truth, tolerance + self.exact(claim, truth.expected), formula.source(claim), target, note)
+
+        return self.either(row)
 
     def link(self, left: Expression, before: Formula, right: Expression, formula: Formula) -> Row:
         """One equality of a chain: what stands on its left is taken as the truth here."""
-        expected, off, note = self.member(left, before)
-        value, tolerance, more = self.member(right, formula)
-        tolerance = tolerance + off + self.exact(right, expected)
-        said = readable(before.source(left))
-        name = said if said.isascii() else str(left).replace("^", "")
-        return self.row(name, value, Truth(expected), tolerance, formula.source(right), None, note or more)
+
+        def row() -> Row:
+            expected, off, note = self.member(left, before)
+            value, tolerance, more = self.member(right, formula)
+            tolerance = tolerance + off + self.exact(right, expected)
+            said = readable(before.source(left))
+            name = said if said.isascii() else str(left).replace("^", "")
+            return self.row(name, value, Truth(expected), tolerance, formula.source(right), None, note or more)
+
+        return self.either(row)
+
+    def either(self, row: Callable[[], Row]) -> Row:
+        """A formula that can be read in two ways is right if one of them is."""
+        self.scope.two_readings = False
+        found = row()
+        if found.ok or not self.scope.two_readings:
+            return found
+        self.scope.products_first = True
+        try:
+            other = row()
+        finally:
+            self.scope.products_first = False
+        return other if other.ok else found
 
     def member(self, x: Expression, formula: Formula) -> tuple[Array, Any, str]:
         """Its value, how far off its written numbers let it be, and which gradients of autograd it reads."""

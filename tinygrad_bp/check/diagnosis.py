@@ -29,6 +29,7 @@ COMPUTED = 1e-6  # relative tolerance of claims that come without one
 ROUNDING = 1e-13  # of gradients that cancel, relative to the largest
 PAIRS = 3_000  # runs that are spent on two mistakes at a time
 MORE = 200  # and on another pair, once one is found
+CHANGE = "Delta "  # before the name of a weight: what the update adds to it
 CHANCE = 0.02  # how likely a factor may be to fit by chance
 
 
@@ -82,8 +83,8 @@ class Claim:
 
     @property
     def of(self) -> str:
-        """What it is a derivative by; a new weight tells that by the weight."""
-        return self.name.removesuffix("+")
+        """What it is a derivative by; a new weight, or the change of one, tells that by the weight."""
+        return self.name.removesuffix("+").removeprefix(CHANGE)
 
     def part(self, gradient: Any) -> Array:
         """What another gradient of the whole tensor says about what is claimed."""
@@ -149,6 +150,9 @@ def _claim(program: Program, name: str, value: Any, tolerance: Any, lr: float | 
         weight = np.asarray(program.value(base))
         value = (weight - value) / lr
         tolerance = (1e-9 * np.max(np.abs(weight)) if tolerance is None else tolerance) / lr
+    elif name.startswith(CHANGE) and lr:
+        base, value = name.removeprefix(CHANGE), -value / lr
+        tolerance = None if tolerance is None else tolerance / lr
     elif not np.any(value):  # nothing was written, so there are no digits
         tolerance = 0.0
     line, index = program.locate(base)

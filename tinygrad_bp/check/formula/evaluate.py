@@ -175,7 +175,28 @@ class _Evaluator:
     # -- what NumPy has no function for --------------------------------------------------------------------------
 
     def product(self, x: Expression) -> Value:
-        a, b = (self.run(o) for o in x.operands)
+        left, right = x.operands
+        if left.function is not np.multiply:
+            return self.multiplied(x, self.run(left), self.run(right))
+        a, b, c = self.run(left.operands[0]), self.run(left.operands[1]), self.run(right)
+        return self.before(x, a, b, c) or self.multiplied(x, self.elementwise(np.multiply, left, [a, b]), c)
+
+    def before(self, x: Expression, a: Value, b: Value, c: Value) -> Value | None:
+        r"""The matrix product first: a \odot W d is a \odot (W d) if W cannot be what a is multiplied by, element by element.
+
+        Of two that have one shape it could be either; which one is right is tried.
+        """
+        if not (a.array.ndim and b.array.ndim and c.array.ndim):
+            return None
+        try:
+            product = self.multiplied(x, b, c)
+        except FormulaError:
+            return None
+        alike = a.array.shape == b.array.shape
+        self.scope.two_readings |= alike
+        return None if (alike and not self.scope.products_first) else self.elementwise(np.multiply, x, [a, product])
+
+    def multiplied(self, x: Expression, a: Value, b: Value) -> Value:
         if a.array.ndim == 0 or b.array.ndim == 0:
             return self.elementwise(np.multiply, x, [a, b])
         flat, rows = (a.array.ndim == 1, b.array.ndim == 1), (a.turned == "row", b.turned == "row")
@@ -234,6 +255,13 @@ class _Evaluator:
             raise self.formula.error(lower, f"the gradient of {lower} is not known: {self.scope.unknown(str(lower))}")
         return Value(self.scope.gradient(location, f"nabla {lower.name}"))
 
+    def change(self, x: Expression) -> Value:
+        (lower,) = x.operands
+        location = self.scope.locate(lower.name) if lower.function is None else None
+        if location is None or "-" in lower.name or not self.scope.learned(location):
+            raise self.formula.error(x, f"the change of {lower} is not known: one step of gradient descent changes the parameters")
+        return Value(self.scope.change(location))
+
     def differences(self, upper: Expression, place: Location) -> Array:
         """The derivative of a formula by one of its names, by central differences."""
         at = self.scope.at(place)
@@ -244,9 +272,8 @@ class _Evaluator:
             for sign in (1, -1):
                 moved = np.array(at, dtype=float)
                 moved[i] += sign * h
-                self.scope.overrides[place] = moved
-                sides.append(self.run(upper).array)
-                del self.scope.overrides[place]
+                with self.scope.moved(place, moved):
+                    sides.append(self.run(upper).array)
             columns.append((sides[0] - sides[1]) / (2 * h))
         result = np.moveaxis(np.array(columns).reshape(at.shape + columns[0].shape), range(at.ndim), range(-at.ndim, 0))
         return diagonal(result, columns[0].shape, at.shape)
@@ -342,6 +369,7 @@ AXES = (np.sum, np.mean, np.max, np.min, np.prod, np.swapaxes, np.expand_dims)  
 SPECIAL: dict[Any, Callable[[_Evaluator, Expression], Value]] = {
     fn.product: _Evaluator.product, fn.dot: _Evaluator.product, fn.turn: _Evaluator.turn, fn.matrix: _Evaluator.matrix,
     fn.differential: _Evaluator.differential, fn.derivative: _Evaluator.derivative, fn.gradient: _Evaluator.gradient,
+    fn.change: _Evaluator.change,
     fn.total: _Evaluator.total, fn.absolute: _Evaluator.absolute,
 }  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from tinygrad_bp.check.formula import functions as fn
@@ -11,6 +13,9 @@ from tinygrad_bp.check.formula.words import Words
 from tinygrad_bp.expression import Expression, symbol
 
 MATRICES = {"pmatrix", "bmatrix", "vmatrix", "Bmatrix", "matrix", "smallmatrix", "array"}
+COUNT = re.compile(r"\(.*\)|\d+|[kKtn]")  # of updates
+CLOSING = {"(": ")", "[": "]", "{": "}"}
+COMPARING = {">", "<", ">=", "<=", "==", "!="}
 
 
 class Factors(Words):
@@ -20,6 +25,12 @@ class Factors(Words):
         token = self.token
         if token.kind == "number":
             return self.number()
+        if (
+            token.text == "Delta"
+            and not self.is_known("Delta")
+            and (self.ahead(1).kind == "word" or self.ahead(1).text in ("{", "hat", "bar"))
+        ):
+            return self.make(self.take().start, fn.change, self.postfix(self.atom()))
         if token.kind == "word":
             return self.name()
         readers = {
@@ -44,6 +55,8 @@ class Factors(Words):
         r"""A number; with \times 10^{-3} after it still one number."""
         token = self.take()
         text = token.text
+        if text == "1" and (asked := self.condition()) is not None:
+            return self.mark(asked, token.start)
         if self.is_sign("*", "dot") and self.ahead(1).text == "10" and self.ahead(2).text == "^":
             mark = self.at
             self.at += 3
@@ -53,6 +66,22 @@ class Factors(Words):
             else:
                 self.at = mark
         return self.mark(Expression(None, value=Written(text)), token.start)
+
+    def condition(self) -> Expression | None:
+        r"""What an indicator asks, 1\{z > 0\}, 1(z > 0) or 1_{z > 0}: the comparison itself is 1 or 0."""
+        at, depth, compares = self.at + self.is_sign("_"), 0, False
+        for token in (t for t in self.tokens[at:] if t.kind == "sign"):
+            depth += (token.text in CLOSING) - (token.text in CLOSING.values())
+            compares |= token.text in COMPARING
+            if depth <= 0:
+                break
+        if not compares or self.tokens[at].text not in CLOSING:
+            return None
+        self.accept("_")
+        closing = CLOSING[self.take().text]
+        x: Expression = self.nested(self.expression)
+        self.expect(closing)
+        return x
 
     def bracket(self) -> Expression:
         start = self.take().start
@@ -70,13 +99,18 @@ class Factors(Words):
             self.take()
             return self.named(token.text, start)
         x = self.expression()
+        if self.is_sign("over"):  # {a \\over b}
+            self.take()
+            x = self.fraction(x, self.expression())
         self.expect("}")
         return self.mark(x, start)
 
     def listed(self) -> Expression:
-        """[a, b]: an array."""
+        """[a, b] or [0.5]: an array; [a + b], on paper a bracket like others."""
         start = self.take().start
         items = [self.expression()]
+        if items[0].function not in (None, fn.matrix, np.negative) and self.accept("]"):
+            return items[0]
         while self.accept(","):
             items.append(self.expression())
         self.expect("]")
@@ -144,15 +178,15 @@ class Factors(Words):
         return self.make(token.start, fn.differential, self.postfix(self.atom()))
 
     def nabla(self) -> Expression:
-        """nabla v; nabla_{(k)} v with the count of updates; nabla_v E."""
-        start = self.take().start
-        sub = self.raw() if self.accept("_") else ""
+        r"""nabla v; nabla_{(k)} v with the count of updates; nabla_v E, nabla_{\hat{y}} E."""
+        start, below = self.take().start, None
+        if self.accept("_"):
+            mark = self.at
+            if not COUNT.fullmatch(self.raw()):
+                self.at = mark
+                below = self.braced() if self.is_sign("{") else self.letter()
         body = self.postfix(self.atom())
-        counts = sub.strip("()").isdigit() or sub.strip("()") in ("", "k", "K", "t", "n")
-        if not counts and body.name in ("E", "L", "J", "C", "loss"):
-            variable = self.named(sub, start)
-            return self.make(start, fn.derivative, body, variable)
-        return self.make(start, fn.gradient, body)
+        return self.make(start, fn.gradient, body) if below is None else self.make(start, fn.derivative, body, below)
 
     def sigma(self) -> Expression:
         """A sum over an index, with bounds, with the index alone, or over all elements."""

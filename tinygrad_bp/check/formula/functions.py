@@ -69,6 +69,10 @@ def gradient(lower: Any) -> Any:
     """nabla w: the derivative of the output."""
 
 
+def change(lower: Any) -> Any:
+    """Delta w: what one step of gradient descent adds."""
+
+
 def matrix(*rows: Any) -> Any:
     """A matrix literal."""
 
@@ -81,7 +85,7 @@ def absolute(a: Any) -> Any:
     """|a| of a number; of an array it could be a norm as well, and is refused."""
 
 
-OURS = (product, dot, turn, differential, derivative, gradient, matrix, total, absolute)
+OURS = (product, dot, turn, differential, derivative, gradient, change, matrix, total, absolute)
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {rule.name: rule.function for rule in RULES.values() if rule.kind == "pointwise"} | {
     f.__name__: f
@@ -89,7 +93,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {rule.name: rule.function for rule in
               np.zeros_like, np.ones_like, np.greater, np.less, np.greater_equal, np.less_equal, np.equal, np.not_equal, np.reshape,
               np.expand_dims, np.broadcast_to, np.swapaxes, np.ravel, np.squeeze, functions.softmax, functions.log_softmax,
               functions.logsumexp, functions.linear)
-} | {"dot": np.dot, "abs": np.absolute, "ln": np.log, "pow": np.power, "amax": np.max, "amin": np.min, "log": np.log}  # fmt: skip
+} | {"dot": np.dot, "abs": np.absolute, "ln": np.log, "pow": np.power, "amax": np.max, "amin": np.min, "log": np.log,
+     "sgn": np.sign, "ReLU": functions.relu, "Sigmoid": functions.sigmoid, "Softmax": functions.softmax}  # fmt: skip
 
 FUNCTIONS |= {name.replace("_", ""): function for name, function in FUNCTIONS.items()}  # \mathrm{broadcast to}
 

@@ -39,10 +39,13 @@ def key(text: str) -> str:
 def readings(name: str) -> Iterator[str]:
     """The keys under which a written name may be known, the most literal first.
 
-    An upper index belongs to the name (``W^{o}``), or counts updates or layers and says nothing here (``v^{(k)}``).
+    An upper index belongs to the name (``W^{o}``), or counts updates and says nothing here (``v^{(k)}``); a bare number is a layer.
     """
     base, subscript, index = parts(name)
-    timeless = "" if subscript.split("+")[0] in ("t", "k") else subscript  # W_{t+1}^{o}
+    if base == "delta" and index.strip("()").isalpha() and index.strip("()") not in ("t", "k", "n"):  # of the layer o, not of any
+        yield key(base + index + subscript)
+        return
+    timeless = "" if base != "delta" and subscript.split("+")[0] in ("t", "k") else subscript  # W_{t+1}^{o}
     for sub in dict.fromkeys((subscript, timeless)):
         counts = index.startswith("(")  # v^{(1)} is v if there is a v, and v1 only else
         if counts:
@@ -50,7 +53,7 @@ def readings(name: str) -> Iterator[str]:
         if index:
             yield key(joined(base, sub) + index)
             yield key(base + index + sub)
-        if not counts:
+        if not counts and not index.isdigit():
             yield key(joined(base, sub))
 
 

@@ -132,15 +132,17 @@ class _Parser(Operators):
         return found
 
     def chain(self) -> Formula:
-        start, self.first = self.token.start, self.at
+        start, self.first, self.counter = self.token.start, self.at, ""
         continues = self.accept("=")
         members, assigns = [self.expression()], False
-        while self.is_sign("=", ":=", "==", "+=", "-="):
-            sign = self.take().text
-            right = self.expression()
+        while self.is_sign("=", ":=", "==", "+=", "-=", "->"):
+            token = self.take()
+            sign, right = token.text, self.expression()
+            if sign == "->" and not {x.partition("^")[0] for x in members[-1].names()} <= {x.partition("^")[0] for x in right.names()}:
+                raise self.error("an arrow is read as an update, w -> w - ...", token)
             if sign in ("+=", "-="):
                 right = self.make(self.start(members[-1]), np.add if sign == "+=" else np.subtract, members[-1], right)
-            assigns |= sign in (":=", "+=", "-=")
+            assigns |= sign in (":=", "+=", "-=", "->")
             members.append(right)
         end = self.tokens[max(self.at - 1, 0)].end
         self.spans[0] = (start, end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from tinygrad_bp.expression import Expression, symbol
 
 NESTING = 30  # brackets in brackets
 DEPTH = 150  # operations on operations, which a chain of factors is too
+LAYER = re.compile(r"\[(\w+)\]")  # a^{[1]} is a^{(1)}
 
 
 class Reader(ABC):
@@ -27,6 +29,7 @@ class Reader(ABC):
         self.spans: dict[int, tuple[int, int]] = {}
         self.depths: dict[int, int] = {}
         self.kept: list[Expression] = []  # an id is unique only while its object lives
+        self.counter = ""  # the letter that counts updates
         self.first = 0  # where the formula begins
         self.closing, self.listing = _brackets(self.tokens)
 
@@ -106,7 +109,7 @@ class Reader(ABC):
             depth += (token.text == "{") - (token.text == "}")
             found += "" if token.text in ("{", "}", "_") else token.text
             if depth == 0:
-                return found
+                return LAYER.sub(r"(\1)", found)
 
     def whole(self) -> int | None:
         sign = -1 if self.accept("-") else 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from tinygrad_bp.check.anatomy import Anatomy
 from tinygrad_bp.check.formula.functions import FUNCTIONS
 from tinygrad_bp.check.formula.names import UPDATED, joined, key, parts, readings, with_index
 from tinygrad_bp.check.formula.parser import Formula, parse
@@ -25,6 +27,7 @@ LOSSES = {"E", "L", "J", "C", "Etotal", "loss", "Loss", "cost", "error"}  # what
 RATES = {"eta", "lr", "alpha", "learningrate", "epsilon"}
 SUMS = ("net", "z", "Z")  # what derivations call a neuron's weighted sum, whose gradient is its delta
 WEIGHTED = (np.add, np.subtract, np.sum, linear)  # operations whose results are such sums, besides products of matrices
+TERMS = (*WEIGHTED, np.multiply)  # and where it is a sum by its name: w * x is one too; tanh(a) is none, though it be called z
 ROWS = 1_000  # elements of an intermediate result whose derivatives are taken one by one
 JACOBIAN = 1_000_000
 SIZE = 10**7  # elements of a result
@@ -38,7 +41,10 @@ class Scope:
         self.aliases = {key(name): value for name, value in (aliases or {}).items()}
         self.bindings: dict[str, str] = {}  # of the indices of sum signs, and of those that are
         self.free: set[str] = set()  # free
-        self.overrides: dict[Location, Array] = {}
+        self.others: dict[int, Array] = {}  # values of lines that stand in for the graph's
+        self.deltas: dict[str, tuple[str, ...]] = {}  # letter of a neuron -> its layer's sum, where delta_j alone does not say it
+        self.products_first = False  # of the two readings of a * B c, which
+        self.two_readings = False  # whether a formula had them
         self.used: list[str] = []
         self.budget = math.inf  # operations that formulas may still take together
         self.size = SIZE
@@ -93,12 +99,17 @@ class Scope:
             return None
         upper = [base, base.upper()] if len(base) == 1 else [base]  # w is an element of W
         keys = [key(joined(b, stem) + i) for b in upper for i in ([index, ""] if index.startswith("(") else [index])]
-        for found in (found for k in keys for found in self.table.get(k, []) if found in self.program.places):
+        for found in (found for k in keys for found in self.tensors(k) if found in self.program.places):
             line = self.program.lines[self.program.places[found]]
             if len(line.shape) == len(places) and all(0 <= i < n for i, n in zip(places, line.shape, strict=True)):
                 names = element_names(line.name, line.shape)
                 return names[int(np.ravel_multi_index(places, line.shape))]
         return None
+
+    def tensors(self, k: str) -> list[str]:
+        """The names in the graph that have a key, or that an alias means by it."""
+        alias = self.aliases.get(k)
+        return self.table.get(key(alias) if isinstance(alias, str) else k, [])
 
     def shared(self, name: str) -> str | None:
         """What is one number for every value of a free index: b_h."""
@@ -135,7 +146,7 @@ class Scope:
     def readings(self, name: str) -> Iterator[str]:
         """Its keys; a^1_2 is an element of a^1, if there is such a tensor, and nothing else: not a^2_1, nor a_2."""
         base, sub, index = parts(name)
-        if sub and index.strip("()").isdigit() and key(base + index) in self.table:
+        if sub and index.strip("()").isdigit() and (key(base + index) in self.table or key(base + index) in self.aliases):
             yield key(base + index + sub)
         else:
             yield from readings(name)
@@ -159,7 +170,7 @@ class Scope:
 
     def value(self, name: str) -> Array:
         """The value that a name stands for."""
-        if parts(name)[2] == UPDATED:
+        if name.endswith(f"^{UPDATED}"):
             return self.updated(name)
         location = self.locate(name)
         if location is not None:
@@ -182,20 +193,36 @@ class Scope:
         raise self.unknown(name)
 
     def plain_number(self, name: str) -> float | None:
-        """pi, or an index of a sum: i in i^2."""
+        """pi, or an index of a sum: i in i^2; Kronecker's delta_ij."""
         if name == "pi":
             return math.pi
+        sub = parts(name)[1]
+        if is_kronecker(name) and set(sub) <= set(self.bindings):
+            return float(self.bindings[sub[0]] == self.bindings[sub[1]])
         index = self.bindings.get(name, "")
         return float(index) if index.isdigit() else None
 
     def at(self, location: Location) -> Array:
-        if location in self.overrides:
-            return self.overrides[location]
         assert self.program is not None
         place, index = location
-        whole: Any = self.overrides.get((place, None), self.program.lines[place].value)
+        whole: Any = self.others.get(place, self.program.lines[place].value)
         value = np.asarray(whole[() if index is None else index])
         return value.astype(float) if value.dtype.kind in "biu" else value
+
+    @contextlib.contextmanager
+    def moved(self, location: Location, value: Array) -> Iterator[None]:
+        """Within it, a tensor or an element has another value, and so has all that is computed from it."""
+        assert self.program is not None
+        place, index = location
+        whole = np.array(self.at((place, None)), dtype=float)
+        whole[() if index is None else index] = value
+        before, lines = self.others, self.program.lines
+        self.spend(len(lines))
+        self.others = {i: np.asarray(v) for i, v in enumerate(self.program.replay({place: whole})) if v is not lines[i].value}
+        try:
+            yield
+        finally:
+            self.others = before
 
     def alias(self, value: Any) -> Array:
         """A number or an array; ``evaluate.FormulaScope`` knows formulas too."""
@@ -207,9 +234,19 @@ class Scope:
         location = self.locate(before)
         if location is None:
             raise self.unknown(before)
+        return np.asarray(self.at(location) + self.change(location))
+
+    def change(self, location: Location) -> Array:
+        """What one step of gradient descent adds to a value."""
         if self.lr is None:
-            raise NameLookupError(f"the updated value {name.replace('^', '')} needs the learning rate. Give check(..., lr=0.5)")
-        return np.asarray(self.at(location) - self.lr * self.gradient(location))
+            raise NameLookupError("the value after an update needs the learning rate. Give check(..., lr=0.5)")
+        return np.asarray(-self.lr * self.gradient(location))
+
+    def learned(self, location: Location) -> bool:
+        """Whether it is one of the parameters, which descent changes."""
+        assert self.program is not None
+        line = self.program.lines[location[0]]
+        return line.rule is None and line.tracked
 
     def function(self, name: str) -> Callable[..., Any]:
         """A function that a letter stands for: sigma is the sigmoid, the others need an alias."""
@@ -228,27 +265,58 @@ class Scope:
         return self.program is not None and self.graph_name(name) is None and key(name) in LOSSES
 
     def delta(self, name: str) -> Location | None:
-        """What delta_o1 is the gradient of: net_o1, or z_o1, or Z_o1; delta^3 that of z^3, delta2 that of z2, delta_S that of a sum S."""
+        """What delta_o1 is the gradient of: net_o1, or z_o1, or Z_o1; delta^3 that of z^3, delta2 that of z2, dW2 that of W2.
+
+        delta_S and delta^S are those of a sum S, and delta_j may be that of any layer, where its letter was found to mean one.
+        """
+        if self.program is None:
+            return None
+        found = self.in_code(name) or self.of_layer(*parts(name)) or self.of_sum(name)
+        return None if found is None else self.program.locate(found)
+
+    def in_code(self, name: str) -> str | None:
+        """What dW2 is the gradient of: W2. Of the output there is none, so dE only stands in derivatives."""
+        assert self.program is not None
+        found = self.literally(name[1:]) if name.startswith("d") else None
+        return None if found is None or self.program.locate(found)[0] == self.program.output.index else found
+
+    def of_layer(self, base: str, sub: str, index: str) -> str | None:
+        """The same for delta^o of a layer whose sum is o, and for delta_j where the letter j means a layer."""
+        if base != "delta":
+            return None
+        if not index:
+            return next((self.graph_name(joined(z, sub) if sub in self.bindings else z) for z in self.deltas.get(sub, ())), None)
+        layer = self.weighted(self.literally(index.strip("()")), WEIGHTED) if index.strip("()").isalpha() else None
+        return None if layer is None else self.graph_name(joined(layer, sub))
+
+    def of_sum(self, name: str) -> str | None:
+        """The same for delta_o1, delta^3 and delta2, by the names of sums; for delta_S, which says its sum itself."""
         for spelled in self.spellings(name):
             base, sub, index = parts(spelled)
             number = base.removeprefix("delta")
             if base.startswith("delta") and (number.isdigit() or (not number and (sub or index))):
                 for stem in SUMS:
-                    found = self.literally(joined(stem + number, sub, index))
-                    if found is not None and self.program is not None:
-                        return self.program.locate(found)
+                    found = self.weighted(self.literally(joined(stem + number, sub, index)), TERMS)
+                    if found is not None:
+                        return found
         base, sub, index = parts(name)
-        elements = (self.element(joined(stem, sub, index)) for stem in SUMS) if base == "delta" and sub else ()
-        first = next(filter(None, elements), None) or (self.called_alone(joined(sub, "", index)) if base == "delta" and sub else None)
-        return None if first is None or self.program is None else self.program.locate(first)
-
-    def called_alone(self, name: str) -> str | None:
-        """A weighted sum that has a letter of its own: delta_S is the gradient of S = W @ x + b."""
-        found = self.literally(name)
-        if found is None or self.program is None:
+        if base != "delta" or not sub:
             return None
-        rule = self.program.lines[self.program.locate(found)[0]].rule
-        return found if rule is not None and (rule.kind == "bilinear" or rule.function in WEIGHTED) else None
+        elements = (self.weighted(self.element(joined(stem, sub, index)), TERMS) for stem in SUMS)
+        return next(filter(None, elements), None) or self.weighted(self.literally(joined(sub, "", index)), WEIGHTED)
+
+    @cached_property
+    def sums(self) -> list[str]:
+        """The weighted sums of the layers, from the input on."""
+        return [] if self.program is None else [self.program.names[layer.net] for layer in Anatomy.of(self.program).layers]
+
+    def weighted(self, name: str | None, operations: Collection[Any]) -> str | None:
+        """The name, if it is that of a weighted sum: delta_S is the gradient of S = W @ x + b."""
+        if name is None or self.program is None:
+            return None
+        rule = self.program.lines[self.program.locate(name)[0]].rule
+        given = rule is None and operations is TERMS
+        return name if given or (rule is not None and (rule.kind in ("linear", "bilinear") or rule.function in operations)) else None
 
     def gradient(self, location: Location, name: str = "") -> Array:
         """d(output)/d(line), zero where the output does not depend on it."""
@@ -311,6 +379,12 @@ class Scope:
         found = self.program.reverse(self.program.values, {place: seed}, fit=lambda g, line, user: sum_to(g, line.shape))
         lower = found.get(below[0], np.zeros(self.program.lines[below[0]].shape))
         return np.asarray(lower if below[1] is None else lower[below[1]])
+
+
+def is_kronecker(name: str) -> bool:
+    """Whether a name could be Kronecker's delta_ij."""
+    base, sub, above = parts(name)
+    return base == "delta" and not above and len(sub) == 2 and sub.isalpha()
 
 
 def _places(program: Program) -> Iterator[tuple[str, str]]:

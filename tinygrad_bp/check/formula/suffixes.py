@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,10 @@ import numpy as np
 from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.factors import Factors
 from tinygrad_bp.check.formula.functions import FUNCTIONS
-from tinygrad_bp.check.formula.names import UPDATED, key
+from tinygrad_bp.check.formula.names import UPDATED, key, parts
 from tinygrad_bp.expression import Expression
 
+STEP = re.compile(r"[tkn][+-]\d")
 METHODS = {"sum", "mean", "dot", "max", "min", "transpose", "ravel", "reshape", "prod"}
 
 
@@ -28,7 +31,7 @@ class Suffixes(Factors):
                 x = self.accented(x, self.take().text.removeprefix("over "))
             elif self.is_sign(".") and self.ahead(1).kind == "word":
                 x = self.attribute(x)
-            elif self.is_sign("[") and self.token.start == self.tokens[self.at - 1].end:
+            elif self.is_sign("[") and self.token.start == self.tokens[self.at - 1].end and self.indexes():
                 x = self.index(x)
             elif self.is_sign("'"):
                 raise self.error("a prime belongs to a function: write f'(x) or sigmoid'(x)")
@@ -63,6 +66,8 @@ class Suffixes(Factors):
         if x.function is None and x.name:
             if index in ("+", "new"):
                 return self.renamed(x, index=UPDATED)
+            if STEP.fullmatch(index) and self.is_known(x.name):  # w^{t+1}
+                return self.renamed(x, index=f"({index})")
             if self.is_index(x.name, index):
                 return self.renamed(x, index=index)
         self.at = mark
@@ -75,9 +80,19 @@ class Suffixes(Factors):
         """Whether what stands above a name counts something, and is not a power: (k), (0), l, but not 2, n or (1-1)."""
         if self.known is not None and key(name + index) in self.known and not (index.isdigit() and self.is_known(name)):
             return True
+        if index.isdigit() and self.is_layer(name, index):
+            return True
         if index.startswith("(") and index.endswith(")"):
             return index[1:-1].isdigit() or any(c.isalpha() for c in index)
-        return index.isalpha() and name != "e" and index not in (self.known or ())
+        return index.isalpha() and name != "e" and (index not in (self.known or ()) or parts(name)[0] == "delta")
+
+    def is_layer(self, name: str, index: str) -> bool:
+        """Whether a_j^3 is an element of a^3: there is such a tensor, and no a that could be raised to a power."""
+        base, sub, _ = parts(name)
+        known = self.known or ()
+        return (
+            bool(sub) and key(base) not in known and key(base + index) in known and any(key(base + index) + e in known for e in ("1", "11"))
+        )
 
     def single(self) -> Expression:
         """An exponent without braces: one number, letter or bracket."""
@@ -94,6 +109,11 @@ class Suffixes(Factors):
         if name.text not in METHODS or not self.is_sign("("):
             raise self.error(f"no attribute .{name.text} can be read; .T, and the methods {', '.join(sorted(METHODS))} can", name)
         return self.call(FUNCTIONS[name.text], self.start(x), x)
+
+    def indexes(self) -> bool:
+        """Whether a bracket holds places, as in W[0, 1], and is no factor, as in (1 - y)[a + b]."""
+        inside = itertools.takewhile(lambda t: t.text != "]" and t.kind != "end", self.tokens[self.at + 1 :])
+        return all(t.text in (":", ",", "-") or t.text.isdigit() for t in inside)
 
     def index(self, x: Expression) -> Expression:
         """x[0], x[:, 1], with whole numbers only."""

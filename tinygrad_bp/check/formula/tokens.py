@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Container
 from dataclasses import dataclass
@@ -20,14 +21,15 @@ GREEK = {
 SIGNS = {
     "·": "dot", "⋅": "dot", "∙": "dot", "•": "dot", "×": "*", "∗": "*", "⊙": "*", "∘": "*", "⊗": "outer",
     "÷": "/", "∕": "/", "−": "-", "–": "-",
-    "∂": "partial", "∇": "nabla", "▽": "nabla", "∑": "sum", "Σ": "sum", "√": "sqrt", "←": ":=", "≔": ":=", "≈": "=",
+    "∂": "partial", "∇": "nabla", "▽": "nabla", "∑": "sum", "Σ": "sum", "√": "sqrt", "←": ":=", "≔": ":=", "→": "->", "≈": "=",
     "≡": "=", "′": "'", "’": "'",
     "…": "...", "⋯": "...", "⋮": "...", "≥": ">=", "≤": "<=", "≠": "!=", "⊤": "^T", "‖": "||", "∥": "||",
 }  # fmt: skip
 COMMANDS = {
     "cdot": "dot", "bullet": "dot", "times": "*", "ast": "*", "odot": "*", "bigodot": "*", "circ": "*", "otimes": "outer", "div": "/",
     "partial": "partial", "nabla": "nabla", "bigtriangledown": "nabla", "sum": "sum", "Sigma": "sum", "sqrt": "sqrt", "approx": "=",
-    "equiv": "=", "leftarrow": ":=", "gets": ":=", "prime": "'", "cdots": "...", "dots": "...", "ldots": "...", "vdots": "...",
+    "equiv": "=", "leftarrow": ":=", "gets": ":=", "rightarrow": "->", "to": "->", "over": "over",
+    "prime": "'", "cdots": "...", "dots": "...", "ldots": "...", "vdots": "...",
     "ddots": "...", "ge": ">=", "geq": ">=", "le": "<=", "leq": "<=", "ne": "!=", "neq": "!=", "gt": ">", "lt": "<", "{": "(", "}": ")",
     "lbrack": "(", "rbrack": ")", "lparen": "(", "rparen": ")", "%": "%", "_": "_", "\\": "\\\\", "frac": "frac", "dfrac": "frac",
     "tfrac": "frac", "begin": "begin", "end": "end", "hat": "hat", "widehat": "hat", "bar": "bar",
@@ -39,8 +41,11 @@ SPACES = {
     "quad", "qquad",
     "displaystyle", "textstyle", "limits", "nonumber", "boldsymbol", "mathbf", "bm", "mathit", "mathsf", "vec", "textbf",
     "textit", "mathcal",
-    "rm", "bf", "hline", "", "notag", "middle",
+    "rm", "bf", "hline", "", "notag", "middle", "underbrace", "overbrace",
 }  # fmt: skip
+INDICATOR = re.compile(  # \mathbb{1}(z > 0), \mathbf 1\{z > 0\}, \mathbb I[z > 0]; \mathbf{1} alone is a one
+    r"\\(?:mathbb|mathds|mathbf|bm)\s*(?:\{\s*[1I]\s*\}|[1I])(?=\s*(?:\\left)?\s*(?:\\\{|[_({\[]))|\\(?:mathbb|mathds|mathbf)\s*\{\s*1\s*\}"
+)
 WORDS = {"text", "mathrm", "operatorname", "textrm", "mbox", "mathop"}
 WORD_COMMANDS = {name: name for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "max", "min", "arctan", "det")} | {
     "ln": "log", "top": "T", "intercal": "T",
@@ -72,9 +77,37 @@ def tokens(text: str, known: Container[str] | None = None) -> list[Token]:
     """
     if len(text) > TEXT_LIMIT:
         raise FormulaError(f"the formula has {len(text)} characters, and {TEXT_LIMIT} are the limit. Split it into several")
-    lexer = _Lexer(text)
+    lexer = _Lexer(unlabelled(text))
     lexer.run()
     return [*_spelled(lexer.found, known), Token("end", "", len(text), len(text))][: None if text.strip() else 1]
+
+
+def unlabelled(text: str) -> str:
+    r"""The text without boxes, colours, and the words under a brace, \\underbrace{y - t}_{\\text{error}}; everything keeps its place."""
+    for found in re.finditer(
+        r"\\(?:(boxed|fbox|mathbox)|(underbrace|overbrace)|color\s*\{\w*\}|textcolor\s*\{\w*\})\s*(?=\{|(?<=\}))", text
+    ):
+        start, end = found.span()
+        close = closing(text, end)
+        if found[2]:
+            label = re.compile(r"\s*[_^]\s*").match(text, close + 1)
+            start, end = (label.end(), closing(text, label.end()) + 1) if label else (end, end)
+            start = close + 1 if label else start
+        elif found[1]:
+            text = text[:close] + " " + text[close + 1 :]
+            end += 1
+        text = text[:start] + " " * (end - start) + text[end:]
+    return text
+
+
+def closing(text: str, at: int) -> int:
+    """Where the group that begins at a place ends: at the brace that closes it, or at once."""
+    depth = 0
+    for i in range(at, len(text)):
+        depth += (text[i] == "{") - (text[i] == "}")
+        if depth <= 0:
+            return i
+    return len(text) - 1
 
 
 class _Lexer:
@@ -87,6 +120,9 @@ class _Lexer:
             c = self.text[self.at]
             if c.isspace() or c in "$~\u200b\ufeff":
                 self.at += 1
+            elif (indicator := INDICATOR.match(self.text, self.at)) is not None:
+                self.add("number", "1", len(indicator.group()))
+                self.at = indicator.end()
             elif c == "\\" and not self.text.startswith("\\\\", self.at):
                 self.command()
             elif _digit(c) or (c == "." and _digit(self.text[self.at + 1 : self.at + 2])):
@@ -174,6 +210,11 @@ class _Lexer:
 
     def upright(self, end: int) -> None:
         r"""\text{ out }: one word, its spaces left out."""
+        letter = re.compile(r"\s+([A-Za-z])(?![A-Za-z])").match(self.text, end)
+        if letter is not None:  # \\mathrm T
+            self.add("word", letter[1], letter.end() - self.at, word=True)
+            self.at = letter.end()
+            return
         opening = self.text.find("{", end)
         closing = self.text.find("}", opening)
         if opening < 0 or closing < 0 or self.text[end:opening].strip():

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import numpy as np
+
 from tinygrad_bp.check.formula import functions as fn
-from tinygrad_bp.check.formula.functions import ARRAYS, FUNCTIONS, KEYWORDS, MODULES, UNKNOWN
-from tinygrad_bp.check.formula.names import joined, parts
+from tinygrad_bp.check.formula.functions import ARRAYS, FUNCTIONS, KEYWORDS, MODULES, UNKNOWN, Written
+from tinygrad_bp.check.formula.names import UPDATED, joined, parts
 from tinygrad_bp.check.formula.reader import Reader
 from tinygrad_bp.expression import Expression, symbol
+
+STEP = re.compile(r"\(\s*([tkn])\s*([+-]\s*\d)?\s*\)")
 
 
 class Words(Reader):
@@ -28,16 +33,17 @@ class Words(Reader):
     def named(self, base: str, start: int) -> Expression:
         """A name with its subscripts, or a call if a function's name stands before a bracket."""
         x = self.mark(symbol(base), start)
-        index = ""
+        index, primes = "", 0
         while self.is_sign("_") or (self.is_sign("^") and base in UNKNOWN):
             mark, sign = self.at, self.take().text
             text = self.raw()
+            if sign == "^" and text.endswith("'"):  # g^{[1]\\prime}
+                text, primes = text[:-1], 1
             if sign == "^" and not (text.startswith("(") or text.isalpha()):
                 self.at = mark
                 break
             x, index = (self.renamed(x, subscript=("_" if parts(x.name)[1] else "") + text), index) if sign == "_" else (x, text)
         x = self.renamed(x, index=index) if index else x
-        primes = 0
         while self.is_sign("'"):
             self.take()
             primes += 1
@@ -47,7 +53,9 @@ class Words(Reader):
             return self.application(x, primes)
         if primes:
             raise self.error("a prime belongs to a function: write f'(x) or sigmoid'(x)")
-        return self.dependence(x) if self.is_sign("(") else self.split(x)
+        if self.is_sign("("):
+            return self.step(x) or self.dependence(x)
+        return self.renewed(x) or self.split(x)
 
     def is_function(self, name: str, primes: int) -> bool:
         if self.is_known(name) and not primes:
@@ -57,6 +65,8 @@ class Words(Reader):
         return (self.is_sign("(") and (name in FUNCTIONS or name in ARRAYS or base in UNKNOWN or bool(primes))) or latex
 
     def application(self, x: Expression, primes: int) -> Expression:
+        if self.is_sign("^"):
+            return self.powered(x, primes)
         function = f"{x.name}'" if primes else FUNCTIONS.get(x.name, x.name)
         if not self.is_sign("("):
             return self.make(self.start(x), function, self.power())
@@ -66,6 +76,15 @@ class Words(Reader):
             self.expect(")")
             return self.mark(value, self.start(x))
         return self.call(function, self.start(x))
+
+    def powered(self, x: Expression, primes: int) -> Expression:
+        r"""\tanh^2 z, which is the square of tanh z."""
+        token = self.take()
+        exponent = self.raw()
+        if not exponent.isdigit():
+            raise self.error(f"{x.name}^{exponent} could be another function or a power: write the power after the bracket", token)
+        power = self.mark(Expression(None, value=Written(exponent)), token.start)
+        return self.make(self.start(x), np.power, self.application(x, primes), power)
 
     def call(self, function: Any, start: int, *first: Expression) -> Expression:
         self.take()
@@ -102,6 +121,25 @@ class Words(Reader):
         if n is None:
             raise self.error(f"expected a whole number, True, False or None, found {self.token}")
         return n
+
+    def step(self, x: Expression) -> Expression | None:
+        """w(t+1), w(t): the count of updates, if t has no value, or if a formula begins with w(t+1)."""
+        found = STEP.match(self.text, self.token.start)
+        if found is None or not self.is_known(x.name):
+            return None
+        if self.start(x) == self.tokens[self.first].start and found[2]:
+            self.counter = found[1]
+        if found[1] != self.counter and self.is_known(found[1]):
+            return None
+        while not self.accept(")"):
+            self.take()
+        return self.renamed(x, index=f"({found[1]}{found[2]})")
+
+    def renewed(self, x: Expression) -> Expression | None:
+        """w_{5,new}: the value after the update."""
+        base, sub, _ = parts(x.name)
+        before = joined(base, sub.removesuffix("new").rstrip(","))
+        return self.mark(symbol(joined(before, "", UPDATED)), self.start(x)) if sub.endswith("new") and self.is_known(before) else None
 
     def dependence(self, x: Expression) -> Expression:
         """E(v, b_2), or E(theta) = ...: what a quantity depends on, which says nothing about its value."""

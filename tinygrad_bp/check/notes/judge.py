@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from tinygrad_bp.check.claims import Checker
-from tinygrad_bp.check.formula import Formula, parse_all
+from tinygrad_bp.check.formula import Formula, indices, parse_all
 from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.evaluate import evaluate
-from tinygrad_bp.check.formula.indices import instances
 from tinygrad_bp.check.formula.names import key
 from tinygrad_bp.check.formula.operators import COMPARISONS
 from tinygrad_bp.check.notes import marks, network
@@ -154,11 +153,32 @@ class _Reader:
         if len(chain) == 1:
             found = self.alone(formula, place)
             return self.entry(found.verdict, [found])
+        return self.best([lambda layers=layers: self.read(chain, formula, not before, start, place, layers)  # type: ignore[misc]
+                          for layers in indices.layers([x for x, _ in chain], self.scope)])  # fmt: skip
+
+    def best(self, readings: Sequence[Callable[[], Entry]]) -> Entry:
+        """The first reading that agrees; if none does, the plain one, unless it claims nothing and another one is wrong."""
+        if len(readings) == 1:
+            return readings[0]()
+        before, verdicts = (self.scope.aliases, self.scope.known, self.scope.deltas), []
+        for read in readings:
+            self.scope.aliases = dict(before[0])
+            if (entry := read()).verdict == "agrees":
+                return entry
+            self.scope.aliases, self.scope.known, self.scope.deltas = before
+            verdicts.append(entry.verdict)
+        return readings[verdicts.index("differs") if verdicts[0] == "no claim" and "differs" in verdicts else 0]()
+
+    def read(self, chain: Sequence[tuple[Expression, Formula]], formula: Formula, fresh: bool, start: int, place: int,
+             layers: Mapping[str, tuple[str, ...]]) -> Entry:  # fmt: skip
+        """The same, where the letters of some deltas mean certain layers, and from there on."""
+        self.scope.deltas = {**self.scope.deltas, **layers}
         try:
-            letters = instances([x for x, _ in chain], self.scope)
+            defined = chain[0][0].name if fresh and self.defines(chain[0][0]) else ""
+            letters = indices.instances([x for x, _ in chain], self.scope, defined)
         except TinygradError as error:
             return self.entry("not read", [self.unread(formula.text, place, problem(error))])
-        each = self.for_every(letters, chain, not before, start) if letters else self.links(chain, not before, start)
+        each = self.for_every(letters, chain, fresh, start) if letters else self.links(chain, fresh, start)
         verdicts = {f.verdict for f in each}
         worst = next((v for v in ("not read", "differs", "agrees") if v in verdicts), "no claim")
         return self.entry("differs" if "differs" in verdicts else worst, each)
@@ -250,7 +270,7 @@ class _Reader:
         """From here on the name is known by the value it was given."""
         value, _, _ = self.checker.member(right, formula)
         if left.name:
-            self.scope.aliases[key(left.name)] = value
+            self.scope.aliases[key(next(self.scope.spellings(left.name)))] = value
             self.scope.known |= {key(left.name)}
 
 
@@ -264,8 +284,10 @@ def together(same: Sequence[Found], letters: Sequence[Mapping[str, str]]) -> Fou
 
 
 def alike(row: Row) -> Row:
-    """A vector of one element counts as its number: y of a network with one output is written as either."""
-    if row.verdict != "shape" or not np.size(row.claim) == np.size(row.autograd) == 1:
+    """A vector of one element counts as its number, and a row or a column of a matrix as a vector: they are written as either."""
+    one = np.size(row.claim) == np.size(row.autograd) == 1
+    vector = np.ndim(row.autograd) == 1 and np.shape(row.claim) in ((1, np.size(row.autograd)), (np.size(row.autograd), 1))
+    if row.verdict != "shape" or not (one or vector):
         return row
     assert row.truth is not None
     claim = np.reshape(row.claim, np.shape(row.autograd))

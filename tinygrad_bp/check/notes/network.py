@@ -51,7 +51,10 @@ WORDING = (
     (re.compile(r"needs a graph: check\(output, \.\.\.\)"), "needs a network: declare one in a block ```network before it"),
 )
 
-ASSIGNMENT = re.compile(r"\s*(?:(?P<role>input|target|previous)\s+)?(?P<name>[^=\[\]]+?)\s*(?P<elements>\[[^\]=]*\])?\s*=(?!=)")
+ASSIGNMENT = re.compile(
+    r"\s*(?:(?P<role>input|target|previous)\s+)?(?P<name>(?:[^=\[\]]|\^\{?\[\w+\]\}?)+?)\s*(?P<elements>\[[^\]=]*\])?\s*=(?!=)"
+)
+LAYER = re.compile(r"[A-Za-z]+\^\{?\d+\}?")  # w^2, the weights of layer 2
 COMMAND = re.compile(r"\s*(?P<word>loss|alias(?:es)?)\b\s*(?::|(?!\s*=))\s*")
 
 
@@ -203,7 +206,7 @@ class _Reader:
         """A name as the formulas will know it; each is declared once."""
         at += len(text) - len(text.lstrip())
         try:
-            (x,) = parse(text).members
+            (x,) = parse(text, {key(layer[0])} if (layer := LAYER.fullmatch(text.strip())) else None).members
         except (FormulaError, ValueError):
             raise self.source.error(at, f"{short(text)!a} is not a name") from None
         if x.function is not None or not x.name or x.name in FUNCTIONS:
