@@ -274,6 +274,18 @@ def test_training_equals_eager_training_with_every_optimizer(make: Any, dtype: A
             equal(a[i][key], b[i][key], 1e-5 if dtype == np.float32 else 1e-12)
 
 
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_single_numbers_train_with_every_optimizer(make: Any) -> None:
+    """Whose states are numbers too, which are not there before the first update."""
+    results = []
+    for compiled in (False, True):
+        w = Tensor(0.5, requires_grad=True)
+        optimizer, f = make([w]), lambda w=w: (w * w - 1.0) ** 2
+        step = tg.compile(f, optimizer=optimizer, dialect="matrix") if compiled else lambda f=f, o=optimizer: eager_step(f, o)
+        results.append([*(float(step()) for _ in range(4)), w.item()])
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-12)
+
+
 @pytest.mark.parametrize(("loss", "activation", "target"), LOSSES)
 @pytest.mark.parametrize("bias", [True, "shared", "unit", False])
 def test_training_equals_eager_training_with_every_loss(loss: Any, activation: Any, target: Any, bias: Any) -> None:

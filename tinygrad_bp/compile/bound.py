@@ -52,12 +52,12 @@ class Bound:
             if array is None or _layout(array) != layout:
                 return None
             found.append(array)
-        return found
+        return None if any(self.find(n) is None for n in self.numbers if n.where) else found
 
     def find(self, node: Node) -> Any:
         if node.kind == "parameter":
             return self.tensors[self.task.parameter_names.index(str(node.name))].raw
-        if node.kind == "state":
+        if node.where and node.kind in ("state", "number"):
             i, key = node.where
             return self.task.optimizer.state.get(i, {}).get(key)
         return node.value

@@ -16,7 +16,7 @@ from tinygrad_bp.compile.recording import Recording, identifier, record
 from tinygrad_bp.compile.schedule import Plan, is_view, planned, root
 from tinygrad_bp.compile.simplify import simplified
 from tinygrad_bp.compile.task import Task, Written
-from tinygrad_bp.compile.trace import Node, assigned, cast, is_number, quiet_exp, scattered
+from tinygrad_bp.compile.trace import Node, assigned, cast, is_number, memory, quiet_exp, scattered
 from tinygrad_bp.errors import CompileError
 
 INFIX = {
@@ -258,7 +258,7 @@ class _Writer:
     def number(self, x: Any, node: Node) -> str:
         """A number among arrays: as an array without dimensions, which NumPy takes without converting it."""
         value = x.value if isinstance(x, Node) else x
-        others = [o.value for o in node.args if isinstance(o, Node) and o.is_array]
+        others = [o.value.dtype for o in node.args if isinstance(o, Node) and o.is_array]
         dtype = np.result_type(*others) if others else None
         weak = is_number(value)
         if (
@@ -310,7 +310,7 @@ class _Writer:
         kept = base in self.plan.home or base in self.plan.target or base.kind in ("parameter", "state", "foreign", "constant")
         while kept and x is not base:
             below = next(n for n in x.inputs() if n.is_array)
-            kept = np.may_share_memory(x.value, below.value) and not any(n.kind != "constant" for n in x.inputs() if n is not below)
+            kept = memory(x.value) is memory(below.value) and not any(n.kind != "constant" for n in x.inputs() if n is not below)
             x = below
         return bool(kept) and (base in self.plan.home or base.value.flags.c_contiguous or x is base)
 
@@ -420,10 +420,10 @@ class _Writer:
         return self.made_view(x, ".T", "T") if self.steady(x) else f"{self.operand(x)}.T"
 
     def ones(self, x: Any) -> str:
-        key = ("ones", len(x), x.dtype.str)
+        key = ("ones", x.shape[0], x.dtype.str)
         if key not in self.constants:
             self.constants[key] = self.fresh("ones")
-            self.before.append(f"{self.constants[key]} = np.ones({len(x)}{'' if x.dtype == np.float64 else f', {_dtype(x.dtype)}'})")
+            self.before.append(f"{self.constants[key]} = np.ones({x.shape[0]}{'' if x.dtype == np.float64 else f', {_dtype(x.dtype)}'})")
         return self.constants[key]
 
     def scatter(self, node: Node, out: str) -> None:

@@ -59,9 +59,10 @@ def record(task: Task) -> Recording:
             gradients = _pull_back(trace, loss, leaves, parameters, task, recording)
             if task.optimizer is None:
                 wanted = parameters if task.parameters else [leaves[i] for i in task.wrt]
-                zeros = [np.zeros_like(t.node.value) for t in wanted]
-                recording.gradients = [_node(trace, z) if g is None else g for g, z in zip(gradients, zeros, strict=True)]
+                zeros = [np.zeros_like(t.value) for t in wanted]
+                recording.gradients = [_traced(trace, z if g is None else g).node for g, z in zip(gradients, zeros, strict=True)]
             else:
+                del loss  # and the values of the graph with it
                 _update(trace, task, parameters, gradients, recording)
         recording.guards = list(trace.guards)
         for node in trace.nodes[forward:]:
@@ -189,7 +190,7 @@ def _signature(node: Node) -> str:
 
 def _pull_back(
     trace: Trace, loss: Tensor, leaves: list[Traced], parameters: list[Traced], task: Task, recording: Recording
-) -> list[Node | None]:
+) -> list[Traced | None]:
     """The rules, newest line first, on traced arrays. One gradient for each that is wanted; ``None`` where the loss does not depend."""
     trace.readable = True
     program = Program.of(loss)
@@ -212,18 +213,16 @@ def _pull_back(
         return g
 
     place = program.outputs[0]
-    found = program.reverse(values, {place: np.ones_like(loss.raw.node.value)[()]}, fit=fit, derivative=derivative)
+    found = program.reverse(values, {place: np.ones_like(loss.raw.value)[()]}, fit=fit, derivative=derivative)
     trace.note = ""
     wanted = [t.node for t in parameters] if task.parameters else [leaves[i].node for i in task.wrt]
     at = {t.raw.node.index: i for i, t in tensors.items() if t.rule is None and t.tracked and isinstance(t.raw, Traced)}
-    return [_node(trace, found[at[n.index]]) if n.index in at and at[n.index] in found else None for n in wanted]
+    return [_traced(trace, found[at[n.index]]) if n.index in at and at[n.index] in found else None for n in wanted]
 
 
-def _node(trace: Trace, g: Any) -> Node:
+def _traced(trace: Trace, g: Any) -> Traced:
     """A gradient, which may be a number or an array that does not depend on anything."""
-    if isinstance(g, Traced):
-        return g.node
-    return trace.source("constant", np.asarray(g) if np.ndim(g) else g).node
+    return g if isinstance(g, Traced) else trace.source("constant", np.asarray(g) if np.ndim(g) else g)
 
 
 def _tensors(loss: Tensor, program: Program) -> dict[int, Any]:
@@ -363,7 +362,7 @@ def _back(program: Program, line: Line, i: int, names: list[str]) -> str:
 # -- the update --------------------------------------------------------------------------------------------------------------
 
 
-def _update(trace: Trace, task: Task, parameters: list[Traced], gradients: list[Node | None], recording: Recording) -> None:
+def _update(trace: Trace, task: Task, parameters: list[Traced], gradients: list[Traced | None], recording: Recording) -> None:
     """``Optimizer.change`` of every parameter, from a state that has the keys which it keeps."""
     optimizer = task.optimizer
     kept, lr = optimizer.state, optimizer.lr
@@ -396,12 +395,12 @@ def _update(trace: Trace, task: Task, parameters: list[Traced], gradients: list[
         trace.note = ""
 
 
-def _changes(trace: Trace, task: Task, parameters: list[Traced], gradients: list[Node | None]) -> list[tuple[Traced, Any]]:
+def _changes(trace: Trace, task: Task, parameters: list[Traced], gradients: list[Traced | None]) -> list[tuple[Traced, Any]]:
     found = []
     for i, (p, t, g) in enumerate(zip(task.wrt, parameters, gradients, strict=True)):
         if g is not None and p.tracked:
             trace.note = f"the update of {t.node.name}"
-            found.append((t, task.optimizer.change(i, t, Traced(trace, g))))
+            found.append((t, task.optimizer.change(i, t, g.copy())))
     return found
 
 
@@ -415,11 +414,10 @@ def _state_source(trace: Trace, task: Task, i: int, key: str, x: Any) -> Any:
 
 def _write(trace: Trace, recording: Recording, source: Any, new: Any, note: str) -> None:
     if isinstance(source, Traced) and not (isinstance(new, Traced) and new.node is source.node):
-        node = _node(trace, new)
-        recording.writes.append((source.node, node))
+        recording.writes.append((source.node, _traced(trace, new).node))
 
 
 def _as_kept(x: Any, parameter: Traced) -> Any:
     """An entry of the state as the optimizer will have it: an array, in memory, lies as the parameter does."""
-    value, like = x.node.value if isinstance(x, Traced) else x, parameter.node.value
+    value, like = x.value if isinstance(x, Traced) else x, parameter.value
     return np.asfortranarray(value) if isinstance(value, np.ndarray) and value.shape == like.shape and like.flags.fnc else value

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.compile.recording import Recording
-from tinygrad_bp.compile.trace import VIEWS, Node, assigned, cast, quiet_exp, scattered
+from tinygrad_bp.compile.trace import VIEWS, Node, assigned, cast, memory, quiet_exp, scattered
 
 END = 1 << 60
 
@@ -19,8 +19,7 @@ def is_view(node: Node) -> bool:
     """Whether the result may have the memory of its first operand: it is then kept as a view, and never written to."""
     if node.function in VIEWS:
         return node.is_array and isinstance(node.args[0], Node) and node.args[0].is_array
-    shared = (isinstance(n.value, np.ndarray) and np.may_share_memory(node.value, n.value) for n in node.inputs())
-    return node.is_array and node.function is not None and any(shared)
+    return node.is_array and node.function is not None and any(memory(node.value) is memory(n.value) for n in node.inputs())
 
 
 def root(node: Node) -> Node:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.compile.recording import Recording
-from tinygrad_bp.compile.trace import VIEWS, Node, map_nodes, same_places
+from tinygrad_bp.compile.trace import VIEWS, Node, Outline, is_array, map_nodes, outlined, same_places
 
 REDUCTIONS = (np.add.reduce, np.multiply.reduce, np.maximum.reduce, np.minimum.reduce)
 
@@ -87,7 +87,7 @@ class _Rewriter:
     def make(self, function: Any, args: tuple[Any, ...], options: dict[str, Any], like: Node, value: Any = None) -> Node:
         """The node of a call: an earlier one that is equal, a constant, or a new one."""
         if function in VIEWS or function is operator.getitem:  # of the new operand, whose memory it has
-            value = function(*map_nodes(_value, args), **{name: map_nodes(_value, x) for name, x in options.items()})
+            value = _seen(function, args, options, like)
         value = like.value if value is None else value
         if not (isinstance(value, tuple | list)):
             for rewrite in self.rewrites:
@@ -118,8 +118,18 @@ def _key(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
     return repr((function, same_places(args, id), sorted((k, same_places(x, id)) for k, x in options.items())))
 
 
-def _value(node: Node) -> Any:
-    return node.value
+def _called(value: Callable[[Node], Any], function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    return function(*map_nodes(value, args), **{name: map_nodes(value, x) for name, x in options.items()})
+
+
+def _seen(function: Any, args: tuple[Any, ...], options: dict[str, Any], like: Node) -> Any:
+    """What the node of a view keeps, whose layout follows from that of its operand."""
+    found: list[Node] = []
+    map_nodes(found.append, (args, tuple(options.values())))
+    if any(isinstance(n.value, Outline) for n in found[1:]):  # an index that was computed: its result is no view
+        return like.value
+    blanks = {n: n.value.blank() if isinstance(n.value, Outline) else n.value for n in found}
+    return outlined(_called(blanks.__getitem__, function, args, options), [(a, n.value) for n, a in blanks.items()])
 
 
 def uniform(x: Any) -> Any:
@@ -129,7 +139,7 @@ def uniform(x: Any) -> Any:
     if x.kind != "constant":
         return None
     value = x.value
-    if not isinstance(value, np.ndarray):
+    if not is_array(value):
         return value
     same = value.size and (not any(value.strides) or bool((value == value.flat[0]).all()))
     return value.flat[0] if same else None
@@ -143,7 +153,7 @@ def _same_type(x: Any, value: Any) -> bool:
     """Whether a node is an array like the result, so that it may stand for it."""
     return (
         isinstance(x, Node)
-        and isinstance(x.value, np.ndarray) == isinstance(value, np.ndarray)
+        and x.is_array == is_array(value)
         and (x.value.shape == value.shape and x.value.dtype == value.dtype if hasattr(x.value, "dtype") else type(x.value) is type(value))
     )
 
@@ -157,7 +167,10 @@ def _fold(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, valu
     map_nodes(found.append, (args, tuple(options.values())))
     if function in VIEWS and found and found[0].name is not None and uniform(found[0]) is None:
         return None  # a view of what has a name
-    return r.constant(value, like) if all(n.kind == "constant" for n in found) else None
+    if any(n.kind != "constant" for n in found):
+        return None
+    with np.errstate(all="ignore"):  # it has been said already
+        return r.constant(_called(operator.attrgetter("value"), function, args, options), like)
 
 
 def _trivial(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
@@ -176,7 +189,7 @@ def _trivial(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, v
 
 def _minus(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
     """-(a - b) is b - a, -(-x) is x, -1 * x is -x."""
-    if options or not isinstance(value, np.ndarray):
+    if options or not is_array(value):
         return None
     if function is np.multiply:
         for a, b in (args, args[::-1]):
@@ -193,7 +206,7 @@ def _minus(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, val
 
 def _plus_minus(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
     """a + -b is a - b, a - -b is a + b, -a + b is b - a."""
-    if function not in (np.add, np.subtract) or options or not isinstance(value, np.ndarray):
+    if function not in (np.add, np.subtract) or options or not is_array(value):
         return None
     a, b = args
     if isinstance(b, Node) and b.function is np.negative:
@@ -205,7 +218,7 @@ def _plus_minus(r: _Rewriter, function: Any, args: Any, options: Any, like: Node
 
 def _views(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
     """One way to write each view: transpose and reshape, the latter never twice; a sum over axes of length 1 is one."""
-    if not isinstance(value, np.ndarray) or not args or not isinstance(args[0], Node) or not isinstance(args[0].value, np.ndarray):
+    if not is_array(value) or not args or not isinstance(args[0], Node) or not args[0].is_array:
         return None
     x = args[0]
     if function in (np.expand_dims, np.ravel, np.squeeze) or (function is np.reshape and (args[1:] != (value.shape,) or options)):
@@ -226,13 +239,13 @@ def _views(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, val
 
 def _numbers(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
     """An array of one number over and over is that number, where another operand has the shape already."""
-    if not isinstance(function, np.ufunc) or function.signature is not None or not isinstance(value, np.ndarray):
+    if not isinstance(function, np.ufunc) or function.signature is not None or not is_array(value):
         return None
-    if not any(isinstance(x, Node) and x.kind == "constant" and isinstance(x.value, np.ndarray) for x in args):
+    if not any(isinstance(x, Node) and x.kind == "constant" and x.is_array for x in args):
         return None
     new = list(args)
     for i, x in enumerate(args):
-        c = uniform(x) if isinstance(x, Node) and isinstance(x.value, np.ndarray) else None
+        c = uniform(x) if isinstance(x, Node) and x.is_array else None
         if c is not None and any(_shape(other) == value.shape for k, other in enumerate(args) if k != i):
             new[i] = c
     return None if tuple(new) == tuple(args) else r.make(function, tuple(new), options, like, value)
@@ -240,7 +253,7 @@ def _numbers(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, v
 
 def _broadcast(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
     """What was broadcast to the shape of another operand would have been anyway."""
-    if not isinstance(function, np.ufunc) or function.signature is not None or not isinstance(value, np.ndarray):
+    if not isinstance(function, np.ufunc) or function.signature is not None or not is_array(value):
         return None
     for i, x in enumerate(args):
         if isinstance(x, Node) and x.function is np.broadcast_to and any(_shape(o) == value.shape for k, o in enumerate(args) if k != i):
@@ -250,10 +263,10 @@ def _broadcast(r: _Rewriter, function: Any, args: Any, options: Any, like: Node,
 
 def _power_of_two(r: _Rewriter, function: Any, args: Any, options: Any, like: Node, value: Any) -> Node | None:
     """sum(x / 2) is sum(x) / 2."""
-    if function != np.add.reduce or isinstance(value, np.ndarray) or not isinstance(args[0], Node) or not set(options) <= {"axis"}:
+    if function != np.add.reduce or is_array(value) or not isinstance(args[0], Node) or not set(options) <= {"axis"}:
         return None
     x = args[0]
-    if x.function not in (np.multiply, np.divide) or x.options or not isinstance(x.value, np.ndarray) or x.value.dtype.kind != "f":
+    if x.function not in (np.multiply, np.divide) or x.options or not x.is_array or x.value.dtype.kind != "f":
         return None
     a, b = x.args
     if x.function is np.multiply and uniform(a) is not None:
@@ -262,7 +275,7 @@ def _power_of_two(r: _Rewriter, function: Any, args: Any, options: Any, like: No
     if c is None or not _same_type(a, x.value) or c <= 0 or np.frexp(float(c))[0] != 0.5:
         return None
     before = len(r.nodes)
-    total = r.make(function, (a,), options, like, np.add.reduce(a.value, **options))
+    total = r.make(function, (a,), options, like, value)
     if len(r.nodes) > before:
         total.name = None  # which belongs to the half
     return r.make(x.function, (total, c), {}, like, value)
@@ -294,7 +307,7 @@ def _scaled_sum(r: _Rewriter, function: Any, args: Any, options: Any, like: Node
 
 def _number_and_array(r: _Rewriter, function: Any, args: Any, options: Any, value: Any) -> tuple[Any, Node | None]:
     """The operands of number * array, if the call is that and the array is read nowhere else."""
-    if function is np.multiply and not options and isinstance(value, np.ndarray):
+    if function is np.multiply and not options and is_array(value):
         for a, b in (args, args[::-1]):
             number = not isinstance(a, Node) or not a.is_array
             if number and isinstance(b, Node) and b in r.once and b.is_array and b.value.dtype == value.dtype and b.function is not None:
@@ -305,7 +318,8 @@ def _number_and_array(r: _Rewriter, function: Any, args: Any, options: Any, valu
 def _scaled(r: _Rewriter, number: Any, x: Node, like: Node) -> Node:
     if x.function is np.transpose:
         return r.make(np.transpose, (_scaled(r, number, x.args[0], like),), {}, like)
-    new = r.make(np.multiply, (number, x), {}, like, np.multiply(number.value if isinstance(number, Node) else number, x.value))
+    dtype = np.result_type(number.value if isinstance(number, Node) else number, x.value.dtype)
+    new = r.make(np.multiply, (number, x), {}, like, Outline(np.empty(x.value.shape, dtype)))
     new.note = f"{like.note}: lr times the smaller factor of its gradient"
     new.name = None if x.name is None or new.name == x.name else f"step_{x.name.removeprefix('d_')}"
     return new

@@ -3,12 +3,15 @@
 ``Traced`` holds the values of one run and, for each, the ``Node`` that says how it came about. Tensors take it for an
 array of some other library, so forward functions and derivative rules run on it as they stand, and comparisons,
 integers and plain arrays, which no graph of tensors keeps, are written down as well.
+
+The nodes stay, and of computed arrays they know the ``Outline`` alone: a run takes the memory that it takes without us.
 """
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,54 @@ from tinygrad_bp.rule import Rule
 from tinygrad_bp.tensor import Array, Tensor
 
 
+class Outline:
+    """Shape, dtype and layout of an array that is not kept, and whose memory it had."""
+
+    __slots__ = ("dtype", "memory", "shape", "strides")
+
+    def __init__(self, array: np.ndarray[Any, Any], memory: Any = None) -> None:
+        self.shape, self.dtype, self.strides = array.shape, array.dtype, array.strides
+        self.memory = object() if memory is None else memory  # the same for arrays that share it
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def flags(self) -> Any:
+        return self.blank().flags
+
+    def blank(self) -> np.ndarray[Any, Any]:
+        """An array with this outline; what is in it is nobody's business."""
+        ends = [s * (n - 1) for s, n in zip(self.strides, self.shape, strict=True)] if self.size else []
+        start = -sum(end for end in ends if end < 0)
+        room = np.empty(start + sum(end for end in ends if end > 0) + self.dtype.itemsize, np.uint8)
+        return np.ndarray(self.shape, self.dtype, room, start, self.strides)
+
+
+def is_array(value: Any) -> bool:
+    """Whether the value of a node is an array, or was one."""
+    return isinstance(value, np.ndarray | Outline)
+
+
+def memory(value: Any) -> Any:
+    """What is the same for the values of nodes that share memory: of an array that is there, itself."""
+    return value.memory if isinstance(value, Outline) else value
+
+
+def outlined(value: Any, operands: Iterable[tuple[Any, Any]]) -> Any:
+    """What a node keeps of the result of a call: of arrays the outline. ``operands``: each (array, what its node keeps)."""
+    if isinstance(value, tuple | list):
+        return [outlined(part, ()) for part in value]
+    if not isinstance(value, np.ndarray):
+        return value
+    return Outline(value, next((memory(kept) for array, kept in operands if _overlap(value, array)), None))
+
+
 class Node:
     """One value of the run: a source, or a NumPy function of earlier nodes and plain values."""
 
@@ -27,7 +78,7 @@ class Node:
     def __init__(self, function: Any, args: tuple[Any, ...] = (), options: Mapping[str, Any] | None = None, value: Any = None) -> None:
         self.function = function  # None for a source
         self.args, self.options = args, dict(options or {})
-        self.value = value
+        self.value = value  # of a source and of a number; the outline of an array that was computed
         self.index = 0
         self.kind = ""  # of a source: argument, parameter, state, number, constant, or foreign for an array out of nowhere
         self.name: str | None = None
@@ -37,7 +88,7 @@ class Node:
 
     @property
     def is_array(self) -> bool:
-        return isinstance(self.value, np.ndarray)
+        return is_array(self.value)
 
     @property
     def is_constant(self) -> bool:
@@ -49,14 +100,14 @@ class Node:
         return found
 
 
-def map_nodes(f: Callable[[Node], Any], x: Any) -> Any:
+def map_nodes(f: Callable[[Any], Any], x: Any, kind: type = Node) -> Any:
     """``f`` of every node among arguments: also inside tuples, lists and slices."""
-    if isinstance(x, Node):
+    if isinstance(x, kind):
         return f(x)
     if type(x) in (tuple, list):
-        return type(x)(map_nodes(f, item) for item in x)
+        return type(x)(map_nodes(f, item, kind) for item in x)
     if isinstance(x, slice):
-        return slice(*(map_nodes(f, part) for part in (x.start, x.stop, x.step)))
+        return slice(*(map_nodes(f, part, kind) for part in (x.start, x.stop, x.step)))
     return x
 
 
@@ -98,36 +149,39 @@ class Trace:
         """Run a NumPy function on the values and write the call down."""
         lifted = self.lift(args)
         chosen = {name: self.lift(value) for name, value in options.items()}
-        value = function(*map_nodes(_value, lifted), **{name: map_nodes(_value, v) for name, v in chosen.items()})
-        if isinstance(value, tuple | list):
-            whole = self.add(Node(function, lifted, chosen, value))
-            self.settle(whole)
-            parts = [Traced(self, self.add(Node(operator.getitem, (whole, i), value=part))) for i, part in enumerate(value)]
-            return value._make(parts) if hasattr(value, "_make") else type(value)(parts)
-        node = Node(function, lifted, chosen, value)
-        if any(_overlap(value, n.value) for n in node.inputs()):
+        operands: list[Traced] = []
+        map_nodes(operands.append, (lifted, tuple(chosen.values())), Traced)
+        value = function(*_each("value", lifted), **{name: _each("value", x) for name, x in chosen.items()})
+        viewed = any(_overlap(value, x.value) for x in operands)
+        if viewed:
             for x in args:
                 if isinstance(x, Traced):
                     x.viewed = True
         elif isinstance(value, np.ndarray) and not value.flags.c_contiguous:
-            node.value = np.array(value, order="C")  # the layout that it will have in a buffer
+            value = np.array(value, order="C")  # the layout that it will have in a buffer
+        kept = outlined(value, [(x.value, x.node.value) for x in operands])
+        node = self.add(Node(function, _each("node", lifted), {name: _each("node", x) for name, x in chosen.items()}, kept))
+        self.settle(node)
+        if isinstance(value, tuple | list):
+            nodes = [self.add(Node(operator.getitem, (node, i), value=part)) for i, part in enumerate(kept)]
+            parts = [Traced(self, n, part) for n, part in zip(nodes, value, strict=True)]
+            return value._make(parts) if hasattr(value, "_make") else type(value)(parts)
         if not (isinstance(value, np.ndarray | np.generic | bool | int | float)):
             raise CompileError(f"{_name(function)} returned {type(value).__name__}, which a compiled program cannot hold")
-        result = Traced(self, self.add(node))
-        self.settle(node)
-        result.viewed = any(_overlap(value, n.value) for n in node.inputs())
+        result = Traced(self, node, value)
+        result.viewed = viewed
         return result
 
     def lift(self, x: Any) -> Any:
-        """Arguments with a node in place of every array."""
+        """Arguments with a traced value in place of every array."""
         if isinstance(x, Traced):
             if x.trace is not self:
                 raise CompileError("a value of another run that is being compiled came in; one function is compiled at a time")
-            return x.node
+            return x
         if isinstance(x, Tensor):
             return self.lift(x.raw)
         if isinstance(x, np.ndarray):
-            return self.foreign(x)
+            return Traced(self, self.foreign(x))
         if type(x) in (tuple, list):
             return type(x)(map(self.lift, x))
         if isinstance(x, slice):
@@ -144,8 +198,9 @@ class Trace:
         return self._foreign[id(x)]
 
 
-def _value(node: Node) -> Any:
-    return node.value
+def _each(what: str, lifted: Any) -> Any:
+    """The values, or the nodes, of arguments."""
+    return map_nodes(operator.attrgetter(what), lifted, Traced)
 
 
 def _overlap(a: Any, b: Any) -> bool:
@@ -166,8 +221,8 @@ def _binary(ufunc: Any, plain: Any, reflected: bool = False) -> Any:
         if isinstance(other, Tensor):
             return NotImplemented
         a, b = (other, self) if reflected else (self, other)
-        value = other.node.value if isinstance(other, Traced) else other
-        return self.trace.apply(plain if is_number(self.node.value) and is_number(value) else ufunc, a, b)
+        value = other.value if isinstance(other, Traced) else other
+        return self.trace.apply(plain if is_number(self.value) and is_number(value) else ufunc, a, b)
 
     return method
 
@@ -182,7 +237,7 @@ def _in_place(ufunc: Any) -> Any:
 def _refuse(what: str, instead: str) -> Any:
     def method(self: Traced, *args: Any, **options: Any) -> Any:
         if self.trace.readable and what == "numpy.asarray()":
-            return np.array(self.node.value)
+            return np.asarray(self.value)
         raise CompileError(
             f"{what} of a value that depends on the arguments or parameters, at {user_line()}: a compiled program would keep this "
             f"run's value for ever. {instead}"
@@ -194,22 +249,23 @@ def _refuse(what: str, instead: str) -> Any:
 class Traced:
     """An array, or a number, of a run that is being written down."""
 
-    __slots__ = ("node", "trace", "viewed")
+    __slots__ = ("node", "trace", "value", "viewed")
     __array_priority__ = 10.0
 
-    def __init__(self, trace: Trace, node: Node) -> None:
+    def __init__(self, trace: Trace, node: Node, value: Any = None) -> None:
         self.trace, self.node = trace, node
+        self.value = node.value if value is None else value  # of a source
         self.viewed = node.function is None  # whether another array has the same memory
 
     def become(self, other: Traced) -> Traced:
         """A change in place, of an array that nobody else sees."""
-        if self.viewed or other.node.value.shape != self.node.value.shape:
+        if self.viewed or other.value.shape != self.value.shape:
             raise CompileError(
                 f"an array was changed in place at {user_line()} while the run was written down. Compute a new array instead: "
                 "x = x + 1, np.where(mask, a, b)"
             )
         other = self.trace.apply(cast, other, dtype=self.dtype) if other.dtype != self.dtype else other
-        self.node = other.node
+        self.node, self.value = other.node, other.value
         return self
 
     # -- NumPy's two doors -----------------------------------------------------------------------------------------
@@ -242,19 +298,19 @@ class Traced:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return np.shape(self.node.value)
+        return np.shape(self.value)
 
     @property
     def ndim(self) -> int:
-        return np.ndim(self.node.value)
+        return np.ndim(self.value)
 
     @property
     def size(self) -> int:
-        return int(np.size(self.node.value))
+        return int(np.size(self.value))
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.result_type(self.node.value)
+        return np.result_type(self.value)
 
     @property
     def base(self) -> None:
@@ -265,7 +321,7 @@ class Traced:
         return np.transpose(self)
 
     def __len__(self) -> int:
-        return len(self.node.value)
+        return len(self.value)
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))
@@ -281,13 +337,13 @@ class Traced:
 
     def __bool__(self) -> bool:
         """A branch of the user's code: the program will look whether it would be taken again."""
-        taken = bool(self.node.value)
+        taken = bool(self.value)
         if not self.node.is_constant:
             self.trace.guards.append((self.node, taken))
         return taken
 
     def __repr__(self) -> str:
-        return repr(self.node.value)
+        return repr(self.value)
 
     def __getattr__(self, name: str) -> Any:
         if name not in METHODS:
@@ -299,7 +355,7 @@ class Traced:
         return self.trace.apply(function, self)  # type: ignore[no-any-return]
 
     def copy(self) -> Traced:
-        return Traced(self.trace, self.node)
+        return Traced(self.trace, self.node, self.value)
 
     def astype(self, dtype: Any, copy: bool = True) -> Traced:
         same = self.node.is_array and self.dtype == np.dtype(dtype)
@@ -337,13 +393,13 @@ class Traced:
     __imul__, __itruediv__ = _in_place(np.multiply), _in_place(np.divide)
 
     def __neg__(self) -> Traced:
-        return self.trace.apply(operator.neg if is_number(self.node.value) else np.negative, self)  # type: ignore[no-any-return]
+        return self.trace.apply(operator.neg if is_number(self.value) else np.negative, self)  # type: ignore[no-any-return]
 
     def __pos__(self) -> Traced:
         return self.copy()
 
     def __abs__(self) -> Traced:
-        return self.trace.apply(operator.abs if is_number(self.node.value) else np.absolute, self)  # type: ignore[no-any-return]
+        return self.trace.apply(operator.abs if is_number(self.value) else np.absolute, self)  # type: ignore[no-any-return]
 
     def __invert__(self) -> Traced:
         return self.trace.apply(np.invert, self)  # type: ignore[no-any-return]
@@ -355,7 +411,7 @@ FIXED = "A compiled program has fixed shapes: write np.where(mask, x, 0.0), or t
 def _concrete(x: Any) -> Any:
     """Arguments with the values of this run in place of what is written down."""
     if isinstance(x, Traced):
-        return x.node.value
+        return x.value
     return type(x)(map(_concrete, x)) if type(x) in (tuple, list) else x
 
 
