@@ -50,7 +50,7 @@ class Report:
         slipped = () if found else slips([row for row in known.values() if not row.ok])
         if slipped:
             found = replace(found, candidates=slipped, note="")
-        return replace(found, note="\n".join([found.note, *untold] if found.wrong else untold)) if untold else found
+        return replace(found, note="\n".join([found.note, *untold] if found.wrong and found.note else untold)) if untold else found
 
     def _untold(self) -> Iterator[str]:
         """What is not right, and no mistake in a derivation."""

@@ -142,7 +142,8 @@ class Module:
         own = dict(self.named_parameters(remove_duplicate=False))
         missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
         if missing or unknown:
-            raise NameLookupError(f"state_dict does not fit the module: missing {sorted(missing)}, not in the module {sorted(unknown)}")
+            found = [f"{what} {sorted(names)}" for what, names in (("missing", missing), ("not in the module", unknown)) if names]
+            raise NameLookupError(f"state_dict does not fit the module: {', '.join(found)}")
         new = {name: _values(name, state[name], p.shape) for name, p in own.items()}
         for name, value in new.items():
             own[name].replace(value)

@@ -1,8 +1,8 @@
 """The four equations of "反向传播算法（过程及公式推导）", and its mini-batch descent on handwritten digits.
 
 Source: "反向传播算法（过程及公式推导）", which names no address of its own; its formulas are pictures at
-https://img-blog.csdn.net. The four have their numbers from Nielsen 2015, "Neural Networks and Deep Learning", chapter 2,
-and weights are (out, in)::
+https://img-blog.csdn.net. The four have its numbers; Nielsen 2015, "Neural Networks and Deep Learning", chapter 2, which
+it follows, has the last two the other way round. Weights are (out, in)::
 
     delta^L = (a^L - y) * sigma'(z^L)                        (BP1)  at the output, for the quadratic cost
     delta^l = ((w^(l+1))^T delta^(l+1)) * sigma'(z^l)        (BP2)  in any layer before
