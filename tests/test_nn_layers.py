@@ -4,6 +4,7 @@ import copy
 import inspect
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -232,3 +233,17 @@ def test_replacing_a_weight_after_the_forward_pass_is_no_change_in_place() -> No
     layer.weight.data = np.zeros((3, 5))
     total.backward()
     assert np.array_equal(layer.weight.grad.numpy(), np.full((3, 5), 4.0))
+
+
+@pytest.mark.parametrize("bias", [True, "shared", "unit", False])
+@pytest.mark.parametrize("x", [np.ones((4, 3)), Tensor(np.ones(3)), 1.0])
+def test_a_layer_says_what_shape_it_takes(bias, x):
+    with pytest.raises(
+        ShapeError, match=rf"^Linear\(in_features=2, .*\) takes x of shape \(\.\.\., 2\); got {re.escape(str(np.shape(x)))}$"
+    ):
+        nn.Linear(2, 3, bias)(x)
+
+
+def test_values_given_as_bias_are_refused():
+    with pytest.raises(ValueError, match="Values are given by bias_init"):
+        nn.Linear(2, 3, bias=np.zeros(3))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_bp.errors import ShapeError
 from tinygrad_bp.nn.activations import Sigmoid
 from tinygrad_bp.nn.init import Init, drawn, uniform
 from tinygrad_bp.nn.module import Module, Parameter, Sequential
@@ -59,8 +60,11 @@ class Linear(Module):
         dtype: Any = None,
         rng: Any = None,
     ) -> None:
-        if bias not in (True, False, "shared", "unit"):
-            raise ValueError(f'bias is True (one per neuron), "shared" (one per layer), "unit" (a constant-1 unit) or False; got {bias!r}')
+        if type(bias) not in (bool, str) or bias not in (True, False, "shared", "unit"):
+            raise ValueError(
+                f'bias is True (one per neuron), "shared" (one per layer), "unit" (a constant-1 unit) or False; got {bias!r}. '
+                "Values are given by bias_init"
+            )
         if bias_init is not None and not bias:
             raise ValueError("bias_init is given, but bias=False leaves no bias to give it to")
         self.in_features, self.out_features, self.bias_kind = in_features, out_features, bias
@@ -76,9 +80,13 @@ class Linear(Module):
         self.bias = None if own is None else Parameter(own, dtype=dtype)
 
     def forward(self, x: Any) -> Any:
-        if self.bias is not None:
-            return record(AFFINE, (x, self.weight, self.bias))
-        return (with_unit(x) if self.bias_kind == "unit" else x) @ self.weight.T
+        try:
+            if self.bias is not None:
+                return record(AFFINE, (x, self.weight, self.bias))
+            return (with_unit(x) if self.bias_kind == "unit" else x) @ self.weight.T
+        except (ShapeError, IndexError) as error:
+            takes = f"Linear({self.extra_repr()}) takes x of shape (..., {self.in_features})"
+            raise ShapeError(f"{takes}; got {x if x is None else np.shape(x)}") from error
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias_kind!r}"

@@ -132,10 +132,10 @@ class Adam(Optimizer):
         weight_decay: float | None = None,
     ) -> None:
         super().__init__(params, lr)
+        below_one(beta1=betas[0], beta2=betas[1])
         self.betas, self.eps = (float(betas[0]), float(betas[1])), eps
         self.weight_decay = self.default_decay if weight_decay is None else weight_decay
         at_least_zero(eps=eps, weight_decay=self.weight_decay)
-        below_one(beta1=betas[0], beta2=betas[1])
 
     def change(self, i: int, value: Array, gradient: Array) -> Array:
         if self.weight_decay:

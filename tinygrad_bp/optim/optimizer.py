@@ -42,9 +42,9 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Any], lr: float) -> None:
         self.params = _leaves(params)
+        at_least_zero(lr=lr)
         self.lr = float(lr)  # a NumPy float64 would turn float32 weights into float64
         self.state: dict[int, dict[str, Any]] = {}
-        at_least_zero(lr=lr)
 
     def zero_grad(self) -> None:
         """Forget the gradients. Without this, ``backward()`` adds to them."""
@@ -145,7 +145,7 @@ def _leaves(params: Iterable[Any]) -> list[Any]:
     """The parameters as a list, if they are what an optimizer can change."""
     if isinstance(params, Tensor):
         raise TypeError("an optimizer wants a list of tensors; write [w] for a single one")
-    if not isinstance(params, Iterable):
+    if hasattr(params, "parameters") or not isinstance(params, Iterable):  # of a Sequential one could take the modules
         raise TypeError(f"an optimizer wants the parameters, model.parameters(), or a list of tensors; got {type(params).__name__}")
     found = list(params)
     if not found:
@@ -159,14 +159,23 @@ def _leaves(params: Iterable[Any]) -> list[Any]:
 
 
 def at_least_zero(**numbers: float) -> None:
-    """Raise ``ValueError`` for a negative number or NaN, by name."""
+    """Raise ``ValueError`` for a negative number or NaN, ``TypeError`` for what is no number, by name."""
     for name, value in numbers.items():
-        if not (value >= 0 and math.isfinite(value)):
+        if not (real(name, value) >= 0 and math.isfinite(value)):
             raise ValueError(f"{name} is a number that is not negative; got {value!r}")
 
 
+def real(name: str, value: Any) -> float:
+    """A number as a float; ``TypeError`` for anything else."""
+    try:
+        math.isfinite(value)
+    except TypeError as error:
+        raise TypeError(f"{name} is a number; got {value!r}") from error
+    return float(value)
+
+
 def below_one(**numbers: float) -> None:
-    """Raise ``ValueError`` for a number outside 0 <= number < 1, by name."""
+    """Raise ``ValueError`` for a number outside 0 <= number < 1, ``TypeError`` for what is no number, by name."""
     for name, value in numbers.items():
-        if not 0 <= value < 1:
+        if not 0 <= real(name, value) < 1:
             raise ValueError(f"{name} is a number from 0 to 1, without 1 itself; got {value!r}")
