@@ -99,3 +99,17 @@ def test_a_step_of_no_length_is_refused(eps: float) -> None:
 
 def test_a_report_without_a_claim_is_not_ok() -> None:
     assert not tg.check(np.sum(W), {}).ok
+
+
+def test_a_tensor_completes_what_users_write() -> None:
+    public = [name for name in dir(W) if not name.startswith("_")]
+    assert {"data", "grad", "shape", "backward", "named", "numpy", "requires_grad", "sum", "T", "name"} <= set(public)
+    assert not {"raw", "left_array", "serial", "sweep", "tracked", "many"} & set(public)
+    assert all(hasattr(W, name) for name in public)
+
+
+def test_what_a_person_types_last_shows_itself_as_text() -> None:
+    program = tg.Program.of(np.sum(W * W).named("E"))
+    diagnosis = tg.check(program, {"w": [-2.0, -4.0]}).diagnosis
+    assert repr(program) == str(program)
+    assert repr(diagnosis) == str(diagnosis) == "The sign is flipped in dE/dw."

@@ -88,6 +88,8 @@ class Program:
     def __str__(self) -> str:
         return "\n".join(self._line_text(line) for line in self.lines if not _is_number(line))
 
+    __repr__ = __str__
+
     def _line_text(self, line: Line) -> str:
         value = format_number(line.value, 6) if line.value.ndim == 0 else f"array of shape {line.shape}"
         if line.rule is None:

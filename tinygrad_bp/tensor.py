@@ -450,6 +450,9 @@ class Tensor:
             instead = f"; write np.{name}(t)" if not name.startswith("_") and callable(getattr(np, name, None)) else ""
             raise AttributeError(f"a Tensor has no attribute {name!r}{instead}")
 
+    def __dir__(self) -> list[str]:  # what the engine keeps in a result is nothing to complete a name with
+        return [name for name in object.__dir__(self) if name not in INTERNAL]
+
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
 
@@ -618,6 +621,9 @@ class Tensor:
         ``retain_graph=False`` the graph is freed on the way.
         """
         self.sweep(gradient, retain_graph)
+
+
+INTERNAL = frozenset(Tensor.__slots__) - {"name", "rule"} | {"arrays", "forget", "inputs", "label", "replace", "sweep"}
 
 
 def _given(axis: Any, keepdims: bool) -> Params:

@@ -69,6 +69,8 @@ class Diagnosis:
         lines = [*found, *self.note.splitlines()] or ["No mistake."]
         return "\n".join(_wrapped(line) for line in lines)
 
+    __repr__ = __str__
+
 
 @dataclass(frozen=True)
 class Claim:
