@@ -233,3 +233,13 @@ def test_the_backward_pass_is_drawn_whole() -> None:
 def test_second_derivatives_are_outputs_like_others() -> None:
     x = Tensor(0.5, requires_grad=True, name="x")
     assert f"{-np.sin(0.5):.6g}" in words(draw.graph(tg.grad(tg.grad(np.sin))(x)))
+
+
+def test_data_stay_outside_of_the_modules_that_read_them() -> None:
+    """Of an array as of a tensor: drawn as one box, a module would swallow the network's input."""
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.Tanh())
+    for data in (np.ones((4, 2)), Tensor(np.ones((4, 2)))):
+        program = Program.of(nn.MSELoss()(model(data), np.zeros((4, 3))))
+        (place,) = (line.index for line in program if line.shape == (4, 2))
+        assert Modules(program).paths[place] == ()
+        assert "(4, 2)" in words(draw.graph(program, depth=1))

@@ -61,7 +61,7 @@ class Modules:
         self.paths = [path or () for path in paths]
         for line in reversed(program.lines):  # numbers in the source, and parameters without a place, belong to what reads them
             for i in line.operands:
-                if program.lines[i].constant or (self.learned[i] and paths[i] is None):
+                if self.is_number(i) or (self.learned[i] and paths[i] is None):
                     self.paths[i] = self.paths[line.index]
 
     def is_number(self, place: int) -> bool:
@@ -78,7 +78,7 @@ class Modules:
         latest: dict[Path, Group] = {}
         for line in self.program:
             path = self.paths[line.index][:depth]
-            data = [i for i in line.operands if not (self.learned[i] or self.program.lines[i].constant)]
+            data = [i for i in line.operands if not (self.learned[i] or self.is_number(i))]
             if line.rule is not None and not self.learned[line.index] and len(path) == depth:
                 group = latest.setdefault(path, Group(path))
                 if group.is_read and any(groups.get(i) is not group for i in data):
@@ -90,7 +90,7 @@ class Modules:
                     groups[i].is_read = True
         for line in reversed(self.program.lines):
             for i in line.operands if line.index in groups else ():
-                inside = self.learned[i] or self.program.lines[i].constant
+                inside = self.learned[i] or self.is_number(i)
                 if inside and i not in groups and self.paths[i][:depth] == groups[line.index].path:
                     groups[i] = groups[line.index]
                     groups[i].lines.append(i)
