@@ -396,3 +396,12 @@ def test_an_empty_array_is_not_put_into_a_formula() -> None:
     text = tg.explain(np.sum(w @ np.ones(2)).named("L")).text
     assert "sum(array" not in text
     assert "L = sum(z1)" in text
+
+
+def test_numbers_alone_are_no_matrices() -> None:
+    a, b = (Tensor(v, requires_grad=True, name=n) for v, n in ((2.0, "a"), (3.0, "b")))
+    text = str(tg.explain((np.tanh(a) * b).named("y")))
+    assert text.splitlines()[0] == "dy/da, dy/db"
+    assert "array" not in text
+    assert "outer" not in text
+    assert "dy/db = tanh(a)" in text

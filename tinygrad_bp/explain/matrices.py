@@ -163,7 +163,7 @@ class Matrices:
             top = self.program.names[self.top]
             raise GraphError(f"{top} does not depend on {', '.join(missing)}, so that its derivative is zero")
         yield Heading(self._title())
-        yield Sentence.of("Forward. The shape of an array stands beneath its name; a number has none.")
+        yield Sentence.of(f"Forward.{' The shape of an array stands beneath its name; a number has none.' * self.has_arrays}")
         for line in self.program.lines:
             if line.index in self.shown and line.shape and line.rule is None and line.index in self.constants:
                 yield Chain(self._symbol(line.index), (self._symbol(line.index),), self.values, only_numbers=True)
@@ -172,10 +172,15 @@ class Matrices:
                 formula = formula if self.every else vectors_last(formula)  # values are columns in either layout
                 yield Chain(self._symbol(line.index), (formula,), self.values, shapes=True)
         yield Sentence(self._introduction())
-        yield Legend()
+        if self.has_arrays:
+            yield Legend()
         order = sorted(self.joints & self.derivatives.keys(), key=self._position)
         for place in order:
             yield from self._back(place)
+
+    @cached_property
+    def has_arrays(self) -> bool:
+        return any(line.shape for line in self.program.lines)
 
     @cached_property
     def shown(self) -> set[int]:
@@ -190,8 +195,8 @@ class Matrices:
         top, goals = self.program.names[self.top], [self.program.names[i] for i in self.wanted]
         if self.every:
             return (f"{top}, operation by operation",)
-        listed = [part for name in goals[:6] for part in (partial(top, name), ", ")]
-        return (*listed, *(["..., "] if len(goals) > 6 else []), "in matrices")
+        listed = [part for name in goals[:6] for part in (", ", partial(top, name))][1:]
+        return (*listed, *([", ..."] if len(goals) > 6 else []), *([", in matrices"] if self.has_arrays else []))
 
     def _introduction(self) -> Words:
         top = self.program.names[self.top]
