@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import gc
+import linecache
 import os
 import tracemalloc
 import warnings
+import weakref
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -403,6 +406,30 @@ def test_a_call_allocates_no_array(make: Any) -> None:
     step = matrix(lambda x, t: criterion(small(x), t), optimizer=optim.SGD(small.parameters(), lr=0.1))
     x = t = np.full((1, 2), 0.5)
     assert allocated(lambda: step(x, t)) < 1500
+
+
+@DIALECTS
+@pytest.mark.parametrize("train", [False, True])
+def test_a_program_keeps_no_argument_alive(dialect: Any, train: bool) -> None:
+    w = Tensor([1.0, 2.0], requires_grad=True)
+    f = tg.compile(lambda x: np.sum(w * x), optimizer=optim.SGD([w], lr=0.1) if train else None, dialect=dialect)
+    for call in (f.record, f, f):
+        x = np.ones(2)
+        seen = weakref.ref(x)
+        call(x)
+        del x
+        assert seen() is None
+
+
+def test_the_text_of_a_program_goes_with_it() -> None:
+    """Python's tracebacks find it in ``linecache`` for as long as it can be called."""
+    f = tg.compile(lambda x: np.sum(x * x), dialect="scalar")
+    before = set(linecache.cache)
+    f(np.ones(2))
+    (text,) = linecache.cache.keys() - before
+    del f
+    gc.collect()
+    assert text not in linecache.cache
 
 
 def test_the_first_call_takes_little_more_memory_than_the_eager_step() -> None:

@@ -97,7 +97,7 @@ class Bound:
     def lines(self) -> list[str]:
         """The call, and what is left to be told afterwards."""
         numbers = ["o.lr" if not n.where else f"e{n.where[0]}[{n.where[1]!r}]" for n in self.numbers]
-        given = ", ".join([*([LEAVES] if self.task.leaves else []), *numbers])
+        given = ", ".join([*([LEAVES] if self.task.names else []), *numbers])
         lines = [f"result = step({given})", "if result is None:", "    return None"]
         if self.task.optimizer is None:
             return lines

@@ -121,6 +121,7 @@ class Compiled:
             self.use(key, written)
         written = self.programs[key][0]
         self.quick = call.quick(written, self.captured.tests()) or _no_quick_way
+        call.let_go()
         return self.give(call, result)
 
     def fitting(self, key: Any) -> Written | None:
@@ -227,6 +228,7 @@ class Compiled:
             key = call.key, self.captured.key()
             if self.fitting(key) is None:
                 self.write(call, key)
+            call.let_go()
             return self.source
 
     @property
@@ -268,7 +270,7 @@ class _Arguments:
     """The arguments of one call, taken apart into arrays, and what else the program depends on."""
 
     def __init__(self, owner: Compiled, args: tuple[Any, ...], options: dict[str, Any]) -> None:
-        self.owner, self.args = owner, args
+        self.owner = owner
         self.leaves: list[Any] = []
         self.names: list[str] = []
         self.tensors = False
@@ -354,6 +356,10 @@ class _Arguments:
         """Of each leaf: whether its gradient is wanted."""
         wanted = {k for i in self.chosen for k in self.wanted[i]}
         return [k in wanted for k in range(len(self.leaves))]
+
+    def let_go(self) -> None:
+        """Forget the arrays, which are the caller's; for the structure of the arguments a program keeps the call that it was written for."""
+        self.leaves.clear()
 
     def task(self) -> Task:
         owner = self.owner

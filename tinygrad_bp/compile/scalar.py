@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import linecache
 import math
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -202,7 +203,9 @@ def compiled(text: str, names: Mapping[str, Any]) -> Callable[..., Any]:
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     module = dict(names)
     exec(compile(text, file, "exec"), module)
-    return module["train"] if "train" in module else module["value_and_grad"]  # type: ignore[no-any-return]
+    program = module["train"] if "train" in module else module["value_and_grad"]
+    weakref.finalize(program, linecache.cache.pop, file, None)
+    return program  # type: ignore[no-any-return]
 
 
 _count = itertools.count(1)

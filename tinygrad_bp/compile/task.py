@@ -22,7 +22,7 @@ class Task:
     """
 
     run: Callable[[Sequence[Any]], Tensor]
-    leaves: list[Array]  # the arrays of the arguments in this call, in order
+    leaves: list[Array]  # the arrays of the arguments in this call, in order; gone once it is over
     names: list[str]  # of the leaves: valid Python names, each once
     wrt: list[Any]  # what is differentiated by: places among the leaves, or (parameters) leaf tensors that run closes over
     parameter_names: list[str]  # of the tensors in wrt, where these are tensors: valid Python names, each once
