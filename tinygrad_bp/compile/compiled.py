@@ -358,7 +358,7 @@ class _Arguments:
         return [k in wanted for k in range(len(self.leaves))]
 
     def let_go(self) -> None:
-        """Forget the arrays, which are the caller's; for the structure of the arguments a program keeps the call that it was written for."""
+        """Forget the arrays, which are the caller's. A program keeps the call that it was written for, as it knows their structure."""
         self.leaves.clear()
 
     def task(self) -> Task:
