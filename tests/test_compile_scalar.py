@@ -261,6 +261,23 @@ def test_losses_on_probabilities(probabilities: Any, scale: float) -> None:
     np.testing.assert_allclose(results[1][1], results[0][1], rtol=1e-11)
 
 
+def test_numbers_of_classes_may_be_an_argument() -> None:
+    """They are compared with 0, 1, ...; what takes them for an index says that it does."""
+    f = nn.CrossEntropyLoss()
+    z = np.random.default_rng(0).standard_normal((3, 2))
+    compiled = tg.compile(f, dialect="scalar")
+    for t in (np.array([0, 1, 1]), np.array([1, 0, 1])):
+        value, gradient = tg.value_and_grad(f)(z, t)
+        found, g = compiled(z, t)
+        np.testing.assert_allclose(found, value, rtol=1e-14)
+        np.testing.assert_allclose(g, gradient, rtol=1e-13)
+    assert compiled.recorded == 1
+    with pytest.raises(ValueError, match="class numbers of 2 classes go from 0 to 1"):
+        compiled(z, np.array([0, 1, 2]))
+    with pytest.raises(CompileError, match="needs the values as an array"):
+        tg.compile(nn.NLLLoss(), dialect="scalar")(z, np.array([0, 1, 1]))
+
+
 def test_a_loss_on_probabilities_still_refuses_others() -> None:
     f = tg.compile(lambda p: nn.BCELoss()(p, np.array([1.0, 0.0])), dialect="scalar")
     f(np.array([0.5, 0.5]))

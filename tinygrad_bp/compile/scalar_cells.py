@@ -69,13 +69,13 @@ class Cells(NDArrayOperatorsMixin):
 
     @property
     def T(self) -> Cells:
-        return Cells(self.raw.T)
+        return type(self)(self.raw.T)
 
     def __getitem__(self, index: Any) -> Cells:
-        return Cells(self.raw[index])
+        return type(self)(self.raw[index])
 
     def reshape(self, *shape: Any) -> Cells:
-        return Cells(self.raw.reshape(*shape))
+        return type(self)(self.raw.reshape(*shape))
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Cells:
         return _settled(self.raw.sum(axis=axis, keepdims=keepdims))
@@ -128,6 +128,16 @@ class Cells(NDArrayOperatorsMixin):
             if isinstance(x, Tensor):
                 return x.__apply_rule__(rule, args, kwargs)
         return run(rule, *rule.bind(args, kwargs))
+
+
+class Whole(Cells):
+    """Symbols for whole numbers, such as those of classes; what is computed from them counts as floats."""
+
+    __slots__ = ()
+    dtype = np.dtype(int)
+
+    def astype(self, dtype: Any) -> Cells:
+        return self if np.dtype(dtype) == self.dtype else Cells(self.raw).astype(dtype)
 
 
 def run(rule: Rule, operands: Iterable[Any], params: Any = None) -> Cells:

@@ -19,7 +19,7 @@ import numpy as np
 from tinygrad_bp import functions
 from tinygrad_bp.changes import next_serial
 from tinygrad_bp.compile.recording import RECORDING
-from tinygrad_bp.compile.scalar_cells import Cells, bound, decide, is_known, literals, meet, pointwise
+from tinygrad_bp.compile.scalar_cells import Cells, Whole, bound, decide, is_known, literals, meet, pointwise
 from tinygrad_bp.compile.scalar_source import Names, Node, Nodes, evaluated
 from tinygrad_bp.compile.task import Task, ensure_scalar
 from tinygrad_bp.engine import order, pull
@@ -109,7 +109,8 @@ class Recording:
         if kind != np.float64 and kind.kind not in "iub":
             raise DtypeError(f"the scalar dialect computes in float64; {name} is {kind}. Use dialect='matrix', or float64")
         shape = np.shape(raw)
-        return Cells.of([symbol(self.names.new(str(each))) for each in element_names(name, shape)], shape)
+        held = Whole if kind.kind in "iu" else Cells
+        return held.of([symbol(self.names.new(str(each))) for each in element_names(name, shape)], shape)
 
     # -- forward and backward --------------------------------------------------------------------------------------
 
