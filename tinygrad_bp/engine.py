@@ -12,7 +12,6 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
 
 from tinygrad_bp.anomaly import WATCHES, Line, locate, watch_backward
 from tinygrad_bp.changes import CHANGES, shares_memory, views
@@ -87,7 +86,7 @@ def pull(output: Tensor, seed: Any, recorded: bool = False, free: bool = False, 
             for x, formula in zip(t.many or (t.left, t.right), rule.recorded if recorded else rule.pulls):  # noqa: B905
                 if isinstance(x, Tensor) and x.tracked and formula is not None:
                     gx, raw = formula(t, g), x.raw
-                    if gx.__class__ is not ndarray or gx.shape != raw.shape or gx.dtype is not raw.dtype:
+                    if gx.__class__ is not raw.__class__ or gx.shape != raw.shape or gx.dtype is not raw.dtype:
                         gx = project(gx, x, t)
                     if WATCHES:
                         watch_backward(_derivative(t, formula, x), g, gx, t)
