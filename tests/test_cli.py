@@ -49,6 +49,13 @@ def test_a_failing_file_is_shown_with_its_own_lines_only(tmp_path, capsys):
     assert "runpy" not in said
 
 
+def test_the_version_is_said(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"tinygrad_bp {tg.__version__}\n"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help_that_fits_a_terminal(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")

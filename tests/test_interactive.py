@@ -108,6 +108,12 @@ def test_a_tensor_completes_what_users_write() -> None:
     assert all(hasattr(W, name) for name in public)
 
 
+def test_each_method_of_a_tensor_says_what_it_is() -> None:
+    methods = {name: getattr(Tensor, name) for name in dir(W) if not name.startswith("_") and callable(getattr(Tensor, name))}
+    assert {name for name, method in methods.items() if not method.__doc__} == set()
+    assert Tensor.cumsum.__doc__ == "``np.cumsum`` of this tensor, with its options."
+
+
 def test_what_a_person_types_last_shows_itself_as_text() -> None:
     program = tg.Program.of(np.sum(W * W).named("E"))
     diagnosis = tg.check(program, {"w": [-2.0, -4.0]}).diagnosis

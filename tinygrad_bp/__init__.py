@@ -1,4 +1,22 @@
-"""Reverse-mode automatic differentiation that explains itself and checks hand-derived gradients."""
+"""Reverse-mode automatic differentiation that explains itself and checks hand-derived gradients.
+
+``Tensor`` records NumPy's functions; ``nn`` and ``optim`` have PyTorch's names; ``grad``, ``jacobian`` and the like take
+functions. ``draw.graph(loss)``, ``draw.network(loss)`` and others are pictures, ``explain(loss, "w5")`` is a derivation,
+``check(loss, {"w5": 0.0822})`` compares a claim with it, ``compile`` writes a step out as a program, and ``worked`` has
+published examples. ``help(tinygrad_bp.check)`` and so on say more.
+
+>>> import tinygrad_bp as tg
+>>> w = tg.Tensor(3.0, requires_grad=True, name="w")
+>>> loss = (w * w).named("E")
+>>> print(tg.explain(loss, "w"))
+dE/dw
+<BLANKLINE>
+  dE/dw = 2 * w
+        = 2 * 3
+        = 6
+>>> tg.check(loss, {"w": "2 * w"}).ok
+True
+"""
 
 from __future__ import annotations
 

@@ -228,6 +228,7 @@ def _method(function: Any) -> Any:
         first, frame = next_serial(), _getframe(1)
         return called(function(self, *args, **kwargs), (first, frame.f_code, frame.f_lasti))
 
+    method.__name__, method.__doc__ = function.__name__, f"``np.{function.__name__}`` of this tensor, with its options."
     return method
 
 
@@ -585,22 +586,28 @@ class Tensor:
             CHANGES.note(t)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """The sum of all elements, or along an axis or several."""
         return record(RULES[np.sum], (self,), _given(axis, keepdims), 2)  # type: ignore[no-any-return]
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """The mean of all elements, or along an axis or several."""
         return record(RULES[np.mean], (self,), _given(axis, keepdims), 2)  # type: ignore[no-any-return]
 
     def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape, of which one length may be -1: what is left."""
         return record(RULES[np.reshape], (self,), {"shape": shape[0] if len(shape) == 1 else shape}, 2)  # type: ignore[no-any-return]
 
     def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order, in the opposite one unless it is given."""
         return record(RULES[np.transpose], (self,), {"axes": _own(axes[0] if len(axes) == 1 else axes)} if axes else None, 2)  # type: ignore[no-any-return]
 
     def astype(self, dtype: Any) -> Tensor:
+        """The same values in another floating-point type."""
         return record(RULES[cast], (self,), {"dtype": np.dtype(dtype)}, 2)  # type: ignore[no-any-return]
 
     @property
     def T(self) -> Tensor:
+        """The axes in the opposite order."""
         return record(RULES[np.transpose], (self,), None, 2)  # type: ignore[no-any-return]
 
     max, min, prod, var, std = map(_method, (np.max, np.min, np.prod, np.var, np.std))

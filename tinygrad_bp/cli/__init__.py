@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 
+import tinygrad_bp as tg
 from tinygrad_bp.errors import TinygradError
 
 COMMANDS = ("demo", "explain", "check", "compile", "draw", "doctor")
@@ -18,6 +19,7 @@ def main(argv: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     parser = argparse.ArgumentParser(prog="python -m tinygrad_bp", description="Back-propagation, worked, drawn, explained and checked.")
+    parser.add_argument("--version", action="version", version=f"tinygrad_bp {tg.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         command = importlib.import_module(f"tinygrad_bp.cli.{name}")
