@@ -539,3 +539,11 @@ def test_a_note_that_claims_nothing_does_not_pass(text: str, tmp_path: Path, cap
     (tmp_path / "empty.md").write_text(text, encoding="utf-8")
     assert main(["check", str(tmp_path / "empty.md")]) == 1
     assert "there is nothing to check" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_signs_of_mathematics_are_written_in_ascii() -> None:
+    report = tg.check.notes("\n$3 × 2 − 1 ＝ 5$ and $σ′(q) = σ(q)·（1 − σ(q)）$\n")
+    assert report.ok
+    assert "3 * 2 - 1 = 5" in str(report)
+    assert "sigma'(q) = sigma(q)*(1 - sigma(q))" in str(report)
+    assert "3 × 2 − 1 = 5" in report.text(ascii_only=False)

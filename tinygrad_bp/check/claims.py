@@ -17,7 +17,7 @@ from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.evaluate import FormulaScope, evaluate, literal, rounding
 from tinygrad_bp.check.formula.indices import instances
 from tinygrad_bp.check.formula.names import UPDATED, key, readings
-from tinygrad_bp.check.formula.readable import readable
+from tinygrad_bp.check.formula.readable import in_ascii, readable
 from tinygrad_bp.check.formula.scope import Location, Scope
 from tinygrad_bp.check.report import Report
 from tinygrad_bp.check.rows import FULL_PRECISION, ROUNDING, Row, Truth, computed
@@ -373,7 +373,7 @@ class Checker:
             expected, off, note = self.member(left, before)
             value, tolerance, more = self.member(right, formula)
             tolerance = tolerance + off + self.exact(right, expected)
-            said = readable(before.source(left))
+            said = in_ascii(readable(before.source(left)))
             name = said if said.isascii() else str(left).replace("^", "")
             return self.row(name, value, Truth(expected), tolerance, formula.source(right), None, note or more)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+
+from tinygrad_bp.check.formula.tokens import GREEK, WIDE
 
 PLAIN = tuple(
     (re.compile(pattern), replacement)
@@ -21,6 +24,12 @@ PLAIN = tuple(
     )
 )  # of LaTeX
 
+SIGNS = str.maketrans(GREEK | {wide: chr(c) for wide, c in WIDE.items()} | {
+    "·": "*", "⋅": "*", "×": "*", "⊙": "*", "∘": "*", "−": "-", "–": "-", "∂": "d", "∇": "nabla ", "Σ": "sum ", "∑": "sum ", "√": "sqrt ",
+    "′": "'", "…": "...", "⋯": "...", "≈": "~", "≤": "<=", "≥": ">=", "≠": "!=",
+})  # fmt: skip
+SCRIPTS = tuple((re.compile(f"[{letters}]+"), sign) for letters, sign in (("₀-₉ₐ-ₜᵢ-ᵥⱼ", "_"), ("⁰¹²³⁴-⁹⁺⁻⁽⁾ᵀ", "^")))
+
 
 def readable(text: str) -> str:
     r"""A formula with less of LaTeX in it, so that more of it fits on a line.
@@ -32,3 +41,14 @@ def readable(text: str) -> str:
     for pattern, replacement in PLAIN:
         text = pattern.sub(replacement, text)
     return "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in " ".join(text.split()))
+
+
+def in_ascii(text: str) -> str:
+    """The same for a terminal that may not know the signs of mathematics; what has no such form is left.
+
+    >>> in_ascii("∂E/∂w₅ = −（t − o）· σ′(z) · h₁²")
+    "dE/dw_5 = -(t - o)* sigma'(z) * h_1^2"
+    """
+    for pattern, sign in SCRIPTS:
+        text = pattern.sub(lambda found, sign=sign: sign + unicodedata.normalize("NFKC", found[0]), text)  # type: ignore[misc]
+    return text.translate(SIGNS)

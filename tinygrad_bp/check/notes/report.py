@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_bp.check.formula.readable import readable
+from tinygrad_bp.check.formula.readable import in_ascii, readable
 from tinygrad_bp.check.report import WIDTH, Report
 from tinygrad_bp.check.rows import Row
 from tinygrad_bp.expression import format_number
@@ -300,8 +300,8 @@ def explained(diagnosis: Diagnosis) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """ASCII, with escapes for other letters."""
-    return text.encode("ascii", "backslashreplace").decode()
+    """ASCII, with escapes for letters that mathematics has no other sign for."""
+    return in_ascii(text).encode("ascii", "backslashreplace").decode()
 
 
 def wrapped(text: str, indent: str) -> Iterator[str]:
