@@ -93,6 +93,14 @@ a^{[2]} = sigmoid(z^{[2]})
 \mathcal{L} = -sum(y * log(a^{[2]}) + (1 - y) * log(1 - a^{[2]}))
 alpha = 0.1
 """
+DIFFERENTIAL = r"""
+input x = [0.5, 0.8]
+W = [[0.1, 0.4], [-0.3, 0.2]]
+s = W x
+o = sigmoid(s)
+input d = [1, 0]
+E = sum((o - d)^2) / 2
+"""
 MAZUR = r"""
 input i [i1 i2] = [0.05, 0.10]
 W1 [w1 w2; w3 w4] = [[0.15, 0.20], [0.25, 0.30]]
@@ -162,6 +170,17 @@ def verdicts(network: str, *formulas: str) -> list[str]:
     (MAZUR, r"{\partial E \over \partial w_5} = \delta_{o1} out_{h1}"),
     (SOFTMAX, r"\frac{\partial L}{\partial z_j} = (1 - \tanh^2 z_j) \sum_k V_{jk} (p_k - t_k)"),
     (SOFTMAX, r"\frac{\partial p_i}{\partial o_j} = p_i (\delta_{ij} - p_j)"),
+    (SOFTMAX, r"p_k = \frac{\exp(o_k)}{\sum_{k'} \exp(o_{k'})}"),
+    (NIELSEN, r"\frac{\partial C}{\partial z^3_j} = (a^3_j - y_j) (a^3_j - {a^3_j}^2)"),
+    (DIFFERENTIAL, r"\frac{\mathrm{d} E}{\mathrm{d} s_k} = (o_k - d_k) o_k (1 - o_k)"),  # though d is the target
+    # -- derivatives of vectors by vectors --
+    (SOFTMAX, r"\frac{\partial o}{\partial h} = V^T"),
+    (SQUARE, r"\frac{\partial o}{\partial h} = V"),
+    (SQUARE + "layout denominator", r"\frac{\partial o}{\partial h} = V^T"),
+    (SOFTMAX + "layout denominator", r"\frac{\partial o}{\partial h} = \frac{\partial (V^T h)}{\partial h} = V"),
+    (SOFTMAX + "layout denominator", r"\frac{\partial L}{\partial h} = \frac{\partial o}{\partial h} \frac{\partial L}{\partial o}"),
+    (SOFTMAX, r"\frac{\partial h}{\partial z} = \mathrm{diag}(1 - h^2)"),
+    (SOFTMAX, r"\frac{\partial p}{\partial o} = \mathrm{diag}(p) - p p^T"),
 ])  # fmt: skip
 def test_a_right_formula_agrees(network, formula):
     assert verdicts(network, formula) == ["agrees"]
@@ -181,6 +200,11 @@ def test_a_right_formula_agrees(network, formula):
     (CODE, "dW1 = np.dot(X.T, dh1)"),
     (NG, r"dW^{[2]} = -dz^{[2]} a^{[1]T}"),
     (SOFTMAX, r"\frac{\partial p_i}{\partial o_j} = p_i (\delta_{ij} + p_j)"),
+    (SOFTMAX, r"\frac{\partial o}{\partial h} = -V"),
+    (SQUARE, r"\frac{\partial o}{\partial h} = V^T"),
+    (SQUARE + "layout denominator", r"\frac{\partial o}{\partial h} = V"),
+    (SOFTMAX, r"\frac{\partial h}{\partial z} = \mathrm{diag}(1 - h)"),
+    (SQUARE, r"\frac{\partial L}{\partial W} = -((1 - h^2) \odot (V^T (o - t))) x^T"),  # whose second reading has no value
 ])  # fmt: skip
 def test_a_wrong_formula_differs(network, formula):
     assert verdicts(network, formula) == ["differs"]
@@ -205,3 +229,19 @@ def test_the_name_without_a_value_is_the_one_that_is_told():
 
 def test_changes_that_no_step_makes_are_not_read():
     assert verdicts(MAZUR, r"\Delta w_5(t) = -\eta \delta_{o1} out_{h1} + 0.9 \Delta w_5(t-1)", r"\Delta out_o = 3") == ["not read"] * 2
+
+
+def test_a_sum_that_nothing_ends_is_refused_at_once():
+    report = tg.check.notes(f"```network\n{SQUARE}```\n" + r"$L = \sum_m x_1$" + "\n")
+    assert "its index m is not in it" in " ".join(str(report).split())
+
+
+def test_a_transpose_of_the_other_layout_is_called_that():
+    report = tg.check.notes(f"```network\n{SOFTMAX}```\n" + r"$\frac{\partial o}{\partial h} = V$" + "\n")
+    assert not report.ok
+    assert "its transpose is right" in " ".join(str(report).split())
+
+
+def test_a_layout_that_does_not_exist_is_refused():
+    with pytest.raises(tg.errors.FormulaError, match="expected  layout numerator  or  layout denominator"):
+        tg.check.notes("```network\nlayout both\n```\n")

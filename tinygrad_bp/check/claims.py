@@ -30,6 +30,7 @@ from tinygrad_bp.program import Program
 from tinygrad_bp.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
+LAYOUT = "its transpose is right: derivatives by vectors are in numerator layout, unless a network declares  layout denominator"
 
 
 def check(
@@ -372,6 +373,9 @@ class Checker:
         def row() -> Row:
             expected, off, note = self.member(left, before)
             value, tolerance, more = self.member(right, formula)
+            if left.function is fn.derivative:
+                expected, layout = in_layout(expected, value)
+                note = layout or note
             tolerance = tolerance + off + self.exact(right, expected)
             said = in_ascii(readable(before.source(left)))
             name = said if said.isascii() else str(left).replace("^", "")
@@ -467,6 +471,19 @@ class Checker:
         for line in self.program:
             if line.tracked and line.rule is None and line.index not in seen:
                 yield Row.missing(self.program.names[line.index], self.truth(_Target(self.program.names[line.index], (line.index, None))))
+
+
+def in_layout(jacobian: Array, claim: Array) -> tuple[Array, str]:
+    """A derivative of a vector by a vector, with its zeros if the claim has them; and what to say if its transpose is right."""
+    if jacobian.ndim == 1 and claim.shape == jacobian.shape * 2:
+        return np.diag(jacobian), ""
+    turned = (
+        jacobian.ndim == 2
+        and claim.shape == jacobian.shape[::-1]
+        and np.allclose(claim, jacobian.T)
+        and not np.array_equal(jacobian, jacobian.T)
+    )
+    return jacobian, LAYOUT if turned else ""
 
 
 def _places(written: Sequence[Written], claim: Any) -> Array:

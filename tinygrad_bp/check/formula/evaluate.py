@@ -20,6 +20,7 @@ import numpy as np
 
 from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.functions import Written
+from tinygrad_bp.check.formula.names import parts
 from tinygrad_bp.check.formula.parser import Formula
 from tinygrad_bp.check.formula.scope import Location, Scope, diagonal
 from tinygrad_bp.errors import FormulaError, NameLookupError, TinygradError
@@ -192,6 +193,8 @@ class _Evaluator:
             product = self.multiplied(x, b, c)
         except FormulaError:
             return None
+        if product.array.shape != a.array.shape:
+            return None
         alike = a.array.shape == b.array.shape
         self.scope.two_readings |= alike
         return None if (alike and not self.scope.products_first) else self.elementwise(np.multiply, x, [a, product])
@@ -246,7 +249,8 @@ class _Evaluator:
         upper, lower = x.operands
         if upper.function is not None and (name := self.scope.plain(lower)) is not None:
             return Value(self.slope(upper, name))
-        return Value(np.asarray(self.scope.derivative(upper, lower, lambda place: self.differences(upper, place))))
+        found = np.asarray(self.scope.derivative(upper, lower, lambda place: self.differences(upper, place)))
+        return Value(found.T if self.scope.denominator and found.ndim == 2 and self.scope.value(lower.name).ndim == 1 else found)
 
     def gradient(self, x: Expression) -> Value:
         (lower,) = x.operands
@@ -300,6 +304,8 @@ class _Evaluator:
         first, last = self.bound(low, x) if low else 1, self.bound(high, x) if high else None
         if first is None:
             raise self.formula.error(x, f"the sum begins at {low}, which has no value")
+        if last is None and not any(letter == name or letter in parts(name)[1] for name in body.names()):
+            raise self.formula.error(x, f"nothing in this sum says where it ends: its index {letter} is not in it")
         result: Value | None = None
         for k in range(first, (first + TERMS if last is None else last) + 1):
             term = self.term(body, letter, k, optional=last is None and k > first)

@@ -109,8 +109,8 @@ class Factors(Words):
         """[a, b] or [0.5]: an array; [a + b], on paper a bracket like others."""
         start = self.take().start
         items = [self.expression()]
-        if items[0].function not in (None, fn.matrix, np.negative) and self.accept("]"):
-            return items[0]
+        if items[0].function not in (None, fn.matrix) and items[0].names() and self.accept("]"):
+            return self.mark(items[0], start)
         while self.accept(","):
             items.append(self.expression())
         self.expect("]")

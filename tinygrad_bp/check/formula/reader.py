@@ -15,6 +15,7 @@ from tinygrad_bp.expression import Expression, symbol
 NESTING = 30  # brackets in brackets
 DEPTH = 150  # operations on operations, which a chain of factors is too
 LAYER = re.compile(r"\[(\w+)\]")  # a^{[1]} is a^{(1)}
+PRIMED = re.compile("([a-z])'")  # the k' of a second sum, a letter of its own: a bold k
 
 
 class Reader(ABC):
@@ -109,7 +110,7 @@ class Reader(ABC):
             depth += (token.text == "{") - (token.text == "}")
             found += "" if token.text in ("{", "}", "_") else token.text
             if depth == 0:
-                return LAYER.sub(r"(\1)", found)
+                return PRIMED.sub(lambda m: chr(ord(m[1]) + ord("\U0001d41a") - ord("a")), LAYER.sub(r"(\1)", found))
 
     def whole(self) -> int | None:
         sign = -1 if self.accept("-") else 1

@@ -43,6 +43,7 @@ class Scope:
         self.free: set[str] = set()  # free
         self.others: dict[int, Array] = {}  # values of lines that stand in for the graph's
         self.deltas: dict[str, tuple[str, ...]] = {}  # letter of a neuron -> its layer's sum, where delta_j alone does not say it
+        self.denominator = False  # layout, of derivatives of vectors by vectors
         self.products_first = False  # of the two readings of a * B c, which
         self.two_readings = False  # whether a formula had them
         self.used: list[str] = []

@@ -63,7 +63,7 @@ class Suffixes(Factors):
         if index == "T" or (index.startswith("(") and index.endswith(")T")):
             base = self.renamed(x, index=index[:-1]) if index[:-1] and x.name else x
             return self.make(self.start(x), fn.turn, base)
-        if x.function is None and x.name:
+        if x.function is None and x.name and not (parts(x.name)[2] and index.isdigit()):  # {a^3_j}^2 is a square
             if index in ("+", "new"):
                 return self.renamed(x, index=UPDATED)
             if STEP.fullmatch(index) and self.is_known(x.name):  # w^{t+1}
@@ -89,10 +89,9 @@ class Suffixes(Factors):
     def is_layer(self, name: str, index: str) -> bool:
         """Whether a_j^3 is an element of a^3: there is such a tensor, and no a that could be raised to a power."""
         base, sub, _ = parts(name)
-        known = self.known or ()
-        return (
-            bool(sub) and key(base) not in known and key(base + index) in known and any(key(base + index) + e in known for e in ("1", "11"))
-        )
+        if not sub or self.known is None or self.is_known(name) or key(base) in self.known:
+            return False
+        return key(base + index) in self.known and any(key(base + index) + element in self.known for element in ("1", "11"))
 
     def single(self) -> Expression:
         """An exponent without braces: one number, letter or bracket."""

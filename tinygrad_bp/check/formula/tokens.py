@@ -223,6 +223,10 @@ class _Lexer:
         if not letters.replace("_", "").replace(".", "").isalnum() or not letters.isascii():
             self.at = end  # more than letters: an ordinary group
             return
+        if letters == "d" and not self.text[closing + 1 :].lstrip().startswith(("_", "^")):  # an upright d is no name
+            self.add("sign", "partial", closing + 1 - self.at)
+            self.at = closing + 1
+            return
         for i, piece in enumerate(letters.split("_")):
             if i:
                 self.add("sign", "_", closing + 1 - self.at)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygrad_bp.check.claims import Checker
+from tinygrad_bp.check.claims import LAYOUT, Checker
 from tinygrad_bp.check.formula import Formula, indices, parse_all
 from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.evaluate import evaluate
@@ -222,7 +222,12 @@ class _Reader:
         except TinygradError as error:
             return self.unread(text, start + network.place(error, formula.text), problem(error))
         return Found(
-            self.source.line(place), text, "agrees" if row.ok else "differs", row, self.source.column(place), row.note * bool(free)
+            self.source.line(place),
+            text,
+            "agrees" if row.ok else "differs",
+            row,
+            self.source.column(place),
+            row.note * (bool(free) or row.note == LAYOUT),
         )
 
     def row(self, left: Expression, before: Formula, right: Expression, formula: Formula, first: bool) -> Row:

@@ -55,7 +55,7 @@ ASSIGNMENT = re.compile(
     r"\s*(?:(?P<role>input|target|previous)\s+)?(?P<name>(?:[^=\[\]]|\^\{?\[\w+\]\}?)+?)\s*(?P<elements>\[[^\]=]*\])?\s*=(?!=)"
 )
 LAYER = re.compile(r"[A-Za-z]+\^\{?\d+\}?")  # w^2, the weights of layer 2
-COMMAND = re.compile(r"\s*(?P<word>loss|alias(?:es)?)\b\s*(?::|(?!\s*=))\s*")
+COMMAND = re.compile(r"\s*(?P<word>loss|layout|alias(?:es)?)\b\s*(?::|(?!\s*=))\s*")
 
 
 @dataclass
@@ -66,6 +66,7 @@ class Network:
     aliases: dict[str, Any] = field(default_factory=dict)
     previous: dict[str, Any] = field(default_factory=dict)
     loss: str | None = None
+    layout: str = "numerator"
     line: int = 0
     program: Program | None = None
 
@@ -77,7 +78,9 @@ class Network:
 
     def scope(self) -> Scope:
         """The names for the formulas of the text."""
-        return FormulaScope(self.program, self.aliases, self.lr)
+        scope = FormulaScope(self.program, self.aliases, self.lr)
+        scope.denominator = self.layout == "denominator"
+        return scope
 
     def finish(self) -> None:
         """Read the graph off; what the loss does not depend on stays known by its value."""
@@ -118,7 +121,8 @@ class _Reader:
                 raise self.source.error(at, f"more than {LINES} lines in one network")
             command = COMMAND.match(line)
             if command is not None:
-                (self.choose if command["word"] == "loss" else self.rename)(line[command.end() :], at + command.end())
+                read = {"loss": self.choose, "layout": self.lay}.get(command["word"], self.rename)
+                read(line[command.end() :], at + command.end())
             else:
                 self.assign(line, at)
         network = self.network
@@ -188,6 +192,12 @@ class _Reader:
         if found is None or self.network.tensors[found].size != 1 or not self.network.tensors[found].tracked:
             raise self.source.error(at, "the loss is a single number that a line above computes by a formula")
         self.network.loss = found
+
+    def lay(self, text: str, at: int) -> None:
+        """layout denominator: what derivatives of vectors by vectors are written in."""
+        if text.strip() not in ("numerator", "denominator"):
+            raise self.source.error(at, "expected  layout numerator  or  layout denominator")
+        self.network.layout = text.strip()
 
     def rename(self, text: str, at: int) -> None:
         """alias a = b, c = d."""
