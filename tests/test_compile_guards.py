@@ -203,6 +203,14 @@ def test_losses_still_refuse_targets_out_of_range() -> None:
         step(np.ones((2, 2)), np.array([0, 3]))
 
 
+@DIALECTS
+def test_a_first_call_may_be_inside_no_grad(dialect: Any) -> None:
+    w = Tensor([1.0, 2.0], requires_grad=True)
+    step = tg.compile(lambda: np.sum(w * w), optimizer=optim.Adam([w], lr=0.1), dialect=dialect)
+    with tg.no_grad():
+        assert [step(), step()] == [5.0, pytest.approx(0.9**2 + 1.9**2)]
+
+
 # -- what no program can stand for -----------------------------------------------------------------------------------------
 
 RNG = np.random.default_rng(0)

@@ -265,6 +265,7 @@ def cells(x: Any) -> Cells:
     return x if isinstance(x, Cells) else Cells.of(np.ravel(x), np.shape(x))
 
 
+@enable_grad()
 def eager_run(task: Task) -> tuple[list[Tensor], dict[int, dict[str, Any]]]:
     """What a run shows: the tensors that the function reads beside its arguments and parameters, which may have other values at
     the next call, and what the optimizer remembers from one update to the next."""
