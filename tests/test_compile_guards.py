@@ -211,6 +211,36 @@ def test_a_first_call_may_be_inside_no_grad(dialect: Any) -> None:
         assert [step(), step()] == [5.0, pytest.approx(0.9**2 + 1.9**2)]
 
 
+@DIALECTS
+def test_an_optimizers_state_may_be_cleared(dialect: Any) -> None:
+    results = []
+    for compiled in (False, True):
+        w = Tensor([1.0, 2.0], requires_grad=True)
+        adam, f = optim.Adam([w], lr=0.1), lambda w=w: np.sum(w * w)
+        step = tg.compile(f, optimizer=adam, dialect=dialect) if compiled else None
+        for k in range(6):
+            if k == 3:
+                adam.state.clear()
+            if step is None:
+                adam.zero_grad()
+                f().backward()
+                adam.step()
+            else:
+                step()
+        results.append(w.numpy())
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-13)
+
+
+@DIALECTS
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_a_loss_keeps_its_axes(dialect: Any, shape: tuple[int, ...]) -> None:
+    w = Tensor([1.0, 2.0], requires_grad=True)
+    assert np.shape(tg.compile(lambda x: np.reshape(np.sum(x), shape), dialect=dialect)(np.ones(2))[0]) == shape
+    step = tg.compile(lambda: np.reshape(np.sum(w * w), shape), optimizer=optim.SGD([w], lr=0.1), dialect=dialect)
+    assert np.shape(step()) == np.shape(step()) == shape
+    assert step.repeat(3).shape == (3,)
+
+
 # -- what no program can stand for -----------------------------------------------------------------------------------------
 
 RNG = np.random.default_rng(0)

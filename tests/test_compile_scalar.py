@@ -587,6 +587,14 @@ def test_single_precision_is_refused() -> None:
         written(np.sum, [np.ones(2, np.float32)])
 
 
+def test_whole_numbers_that_may_wrap_around_are_refused() -> None:
+    """0 - 1 is 255 in NumPy's uint8, and -1 in Python."""
+    f = lambda x, i: np.sum(x * (i - 1))  # noqa: E731
+    with pytest.raises(DtypeError, match="computes in float64; i is uint8"):
+        tg.compile(f, dialect="scalar")(np.ones(2), np.zeros(2, np.uint8))
+    assert tg.compile(f)(np.ones(2), np.zeros(2, np.uint8))[0] == 510.0
+
+
 def test_an_optimizer_with_a_step_of_its_own_is_refused() -> None:
     model, optimizer, f = mlp(lambda p: optim.BoldDriver(optim.SGD(p, lr=0.1)))
     with pytest.raises(CompileError, match="BoldDriver"):

@@ -87,7 +87,7 @@ class Bound:
         if optimizer is not None:
             entries = {node.where[0] for node in [*self.inputs, *self.numbers] if isinstance(node.where, tuple)}
             space |= {"s": optimizer.state} | {f"e{i}": optimizer.state.get(i) for i in entries}
-            tests = ["o.state is s", *(f"s[{i}] is e{i}" for i in sorted(entries)), *tests]
+            tests = ["o.state is s", *(f"s.get({i}) is e{i}" for i in sorted(entries)), *tests]
             for k, (name, value) in enumerate(self.settings):
                 space[f"v{k}"] = value
                 tests.append(f"getattr(o, {name!r}) == v{k}")  # a name of the user's stays a string

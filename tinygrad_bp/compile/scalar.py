@@ -84,6 +84,10 @@ class Runnable:
             return [float(x) for x in self.careful(*[x if isinstance(x, list) else np.float64(x) for x in arguments])]
         return None
 
+    def shaped(self, loss: float) -> Any:
+        """The loss as the user's function returns it: one number, but it may have axes."""
+        return np.full(self.recording.shape, loss) if self.recording.shape else np.float64(loss)
+
     def fits(self) -> bool:
         """Whether the same parameters are frozen as in the recording."""
         return [not p.tracked for p in self.recording.parameters] == self.frozen
@@ -103,7 +107,7 @@ class Differentiated(Runnable):
         loss, *numbers = results
         parts, shapes = iter(numbers), [t.shape for t in self.recording.wrt]
         gradients = tuple(np.array(list(itertools.islice(parts, math.prod(shape))), float).reshape(shape) for shape in shapes)
-        return np.float64(loss), gradients
+        return self.shaped(loss), gradients
 
 
 class Training(Runnable):
@@ -134,7 +138,7 @@ class Training(Runnable):
         if after is None:
             return None
         self.put_back(after)
-        return np.float64(losses[0])
+        return self.shaped(losses[0])
 
     def steps(self, leaves: Sequence[Array], n: int) -> Any:
         """``n`` updates, or fewer, up to one that takes another branch; the loss before each.

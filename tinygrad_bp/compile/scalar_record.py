@@ -65,7 +65,7 @@ def _held(t: Tensor, leaves: Sequence[Array]) -> Array:
 class Recording:
     """A task on symbols.
 
-    ``inputs`` and ``weights`` are what the program reads; ``loss``, ``gradients`` and ``changes`` what it computes, as
+    ``inputs`` and ``weights`` are what the program reads; ``loss`` (of ``shape``), ``gradients`` and ``changes`` what it computes, as
     formulas. ``graph`` and ``cotangents`` are the tensors of the run, ``guards`` the conditions that the user's code asked
     for, and whether they were true.
     """
@@ -106,10 +106,10 @@ class Recording:
     def symbols(self, name: str, raw: Array) -> Cells:
         """Symbols in the place of an array, named like its elements."""
         kind = raw.dtype if hasattr(raw, "dtype") else np.asarray(raw).dtype
-        if kind != np.float64 and kind.kind not in "iub":
+        if kind not in (np.float64, np.int64, np.bool_):
             raise DtypeError(f"the scalar dialect computes in float64; {name} is {kind}. Use dialect='matrix', or float64")
         shape = np.shape(raw)
-        held = Whole if kind.kind in "iu" else Cells
+        held = Whole if kind == np.int64 else Cells
         return held.of([symbol(self.names.new(str(each))) for each in element_names(name, shape)], shape)
 
     # -- forward and backward --------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class Recording:
             loss = self._run_twice(leaves)
             self.graph = order(loss)
             on_symbols(partial(self._pull, loss))
-        self.loss = cells(loss.raw).raw.ravel()[0]
+        self.loss, self.shape = cells(loss.raw).raw.ravel()[0], loss.shape
         self.wrt = self.parameters or [leaves[i] for i in wrt]
         self.gradients = [self.cotangents.get(t.serial) for t in self.wrt]
         if self.task.optimizer is None:  # an optimizer leaves alone what has no gradient
