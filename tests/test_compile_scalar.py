@@ -587,6 +587,12 @@ def test_single_precision_is_refused() -> None:
         written(np.sum, [np.ones(2, np.float32)])
 
 
+def test_two_truth_values_make_one() -> None:
+    f = lambda x: np.sum(x * ((x > 0) + (x > 1))) + np.sum(x > 0) * x[0]  # noqa: E731
+    x = np.array([0.5, 1.5, -1.0])
+    assert tg.compile(f, dialect="scalar")(x)[0] == f(Tensor(x)).item() == 3.0
+
+
 def test_whole_numbers_that_may_wrap_around_are_refused() -> None:
     """0 - 1 is 255 in NumPy's uint8, and -1 in Python."""
     f = lambda x, i: np.sum(x * (i - 1))  # noqa: E731

@@ -372,6 +372,20 @@ def _either(a: Expression, b: Expression) -> Expression:
     return Expression("or", (a, b))
 
 
+TRUTHS = (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, "and", "or", "isfinite", "isinf", "isnan")
+
+
+def _is_truth(x: Expression) -> bool:
+    while isinstance(x.value, Expression):
+        x = x.value
+    return x.function in TRUTHS or isinstance(x.value, bool | np.bool_)
+
+
+def _add(a: Expression, b: Expression) -> Expression:
+    """The sum; of two truth values NumPy makes one, where Python counts."""
+    return _either(a, b) if _is_truth(a) and _is_truth(b) else expression.SIMPLIFIED[np.add](a, b)
+
+
 def _power(a: Expression, b: Expression) -> Expression:
     """Python's ``**`` where it gives real numbers; elsewhere ``pow`` of ``math``, which refuses what is not real."""
     exponent, base = _constant(b), _constant(a)
@@ -400,7 +414,8 @@ def _logaddexp2(a: Expression, b: Expression) -> Expression:
 
 
 SPELLED: dict[Any, Callable[..., Expression]] = {
-    **{f: expression.SIMPLIFIED[f] for f in (np.add, np.subtract, np.multiply, np.negative, np.square, np.positive)},
+    np.add: _add,
+    **{f: expression.SIMPLIFIED[f] for f in (np.subtract, np.multiply, np.negative, np.square, np.positive)},
     np.divide: _divide,
     **{f: functools.partial(expression.apply, f) for f in (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)},
     **{f: call(f.__name__) for f in (
