@@ -263,3 +263,34 @@ def test_weights_are_numbered_through_in_the_first_notation() -> None:
     model = nn.MLP([2, 2, 1], rng=0)
     loss = nn.HalfSquaredError()(model(Tensor([0.1, 0.2])), np.zeros(1))
     assert "dE_total/dw6 = delta_o * out_h2" in str(tg.explain(loss, "w6", notation="i-h-o"))
+
+
+# -- graphs that nobody draws on a blackboard --------------------------------------------------------------------------
+
+
+def x_is(value) -> Tensor:
+    return Tensor(value, requires_grad=True, name="x")
+
+
+def test_a_comparison_is_a_number_that_may_be_subtracted():
+    x = x_is([0.5, -2.0])
+    assert "dL/dx1 = -(x1 > 0) + 1 - tanh(x1)**2" in str(tg.explain(np.sum(np.tanh(x) - tg.relu(x)), "x1"))
+    x = x_is(3.0)
+    text = str(tg.explain(tg.relu(x) + tg.relu(2 * x + 1) / 2, "x", style="weights"))  # True + True is True for NumPy
+    assert text.rstrip().endswith("= 2")
+
+
+def test_what_has_no_name_can_be_asked_for():
+    hidden = x_is([[0.5]]) * x_is([[0.5]])
+    assert "0.246134083" in str(tg.explain(np.sum(tg.sigmoid(hidden)), hidden, style="weights"))
+
+
+def test_the_derivative_of_the_output_by_itself_is_one():
+    output = np.tanh(x_is(0.5)).named("y")
+    assert "dy/dy = 1" in str(tg.explain(output, output, style="weights"))
+
+
+def test_a_sum_of_nothing_is_zero():
+    x = x_is(0.5)
+    nothing = np.sum(Tensor(np.zeros(0), requires_grad=True)).named("n")
+    assert "dL/dx" in str(tg.explain(x * x + nothing, "x", style="weights"))

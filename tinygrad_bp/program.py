@@ -480,6 +480,9 @@ def _unroll(line: Line, operands: Sequence[Any]) -> Any:
             raise GraphError(f"{rule.name} cannot be taken apart into single numbers: it is no sum, product or rearrangement") from error
     if not isinstance(result, np.ndarray):
         result = _cells([result], ())
+    for i, cell in np.ndenumerate(result):
+        if not isinstance(cell, _Cell):  # a sum of nothing
+            result[i] = _Cell(Tensor(float(cell)))
     for cell, name in zip(result.flat, element_names(line.name, line.shape), strict=True):
         if name is not None and cell.tensor.name is None:
             cell.tensor.name = name

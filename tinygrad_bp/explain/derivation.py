@@ -243,6 +243,8 @@ class _Request:
             if (place, k) not in where:
                 what = self.wrt.label() if isinstance(self.wrt, Tensor) else self.wrt
                 raise GraphError(f"{program.names[program.outputs[0]]} does not depend on {what}, so that its derivative is zero")
+            if scalars.lines[where[place, k]].name is None:  # what is asked for is a symbol too
+                scalars = renamed(scalars, {where[place, k]: scalars.names[where[place, k]]})
             weight = Weight(scalars, where[place, k], nets, order, self.lr, self.max_paths, self.forward)
             if limit and len(weight.groups) > limit:
                 raise ShapeError(f'number by number it takes {len(weight.groups)} deltas, which style="weights" writes out')

@@ -170,6 +170,10 @@ class Weight:
 
     def along(self, goal: Expression, factors: list[Factor]) -> Iterator[Block]:
         """One way: the product, each factor, the product with numbers."""
+        if not factors:  # the output itself
+            yield Chain(goal, (ONE,))
+            self.numbers[goal.name] = 1.0
+            return
         if len(factors) == 1:
             yield Chain(goal, factors[0] if not goal.operands else factors[0][1:], self.values)
             self.numbers[goal.name] = float(factors[0][1].evaluate(self.values))

@@ -141,7 +141,9 @@ class Expression:
         if self.function is None:
             return values[self.name] if self.name else self.value
         operands = [x.evaluate(values) for x in self.operands]
-        return self.function(*operands, **self.options)
+        result = self.function(*operands, **self.options)
+        compared = isinstance(result, np.bool_ | np.ndarray) and result.dtype.kind == "b"
+        return result.astype(np.int16) if compared else result  # x > 0 is 1 or 0, which NumPy would not subtract
 
 
 def symbol(name: str, shape: tuple[int, ...] | None = None) -> Expression:
