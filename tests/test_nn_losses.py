@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_bp as tg
 from tinygrad_bp import Tensor, nn
-from tinygrad_bp.errors import DtypeError, ShapeError
+from tinygrad_bp.errors import DtypeError, GraphError, ShapeError
 
 rng = np.random.default_rng(0)
 LOSSES = [loss for _, loss in inspect.getmembers(nn, inspect.isclass) if inspect.getmodule(loss).__name__.endswith("losses")]
@@ -233,3 +233,17 @@ def test_squares_that_overflow_are_warned_of_as_by_numpys_products():
 
     expected = said(lambda: error[0].dot(error[0]))  # nothing before NumPy 2.4
     assert said(lambda: nn.HalfSquaredError()(Tensor(error), np.zeros((1, 2)))) == expected
+
+
+CROSS_ENTROPIES = [nn.BCELoss, nn.BCEWithLogitsLoss, nn.CategoricalCrossEntropy, nn.CrossEntropyLoss, nn.NLLLoss]
+
+
+@pytest.mark.parametrize("loss", CROSS_ENTROPIES)
+def test_exchanged_arguments_are_noticed(loss):
+    output, target = nn.Sigmoid()(Tensor([[0.1, -0.2]], requires_grad=True)), np.array([[1.0, 0.0]])
+    with pytest.raises(GraphError, match=r"changed places\. Write loss\(output, target\)"):
+        loss()(target, output)
+    loss()(output, target).backward()
+    loss()(output, output.detach()).backward()
+    loss()(output, output).backward()  # a target may be learned beside the output
+    assert not loss()(output.detach(), target).requires_grad

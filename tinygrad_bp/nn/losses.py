@@ -14,6 +14,8 @@ loss                        formula                                            o
 =========================== ================================================== =============================================
 
 The first three differ by a factor alone: with n samples of m outputs, HalfSquaredError = n QuadraticCost = n m / 2 MSELoss.
+The others, which are not the same with output and target exchanged, raise ``GraphError`` where only the target requires a
+gradient.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp.errors import DtypeError, ShapeError
+from tinygrad_bp.errors import DtypeError, GraphError, ShapeError
 from tinygrad_bp.nn.module import Module
 from tinygrad_bp.rule import RULES
 from tinygrad_bp.rules import cross_entropy, half_squared_error, half_sum_of_squares, log_softmax, softplus
@@ -46,6 +48,12 @@ def compared(output: Any, target: Any) -> tuple[Tensor, Any]:
             "Give both one shape, with .reshape(...)"
         )
     return known, target
+
+
+def in_order(output: Any, target: Any) -> None:
+    """Raise where the two have changed places: a cross-entropy is another one then, and trains all the same."""
+    if isinstance(target, Tensor) and target.tracked and not (isinstance(output, Tensor) and output.tracked):
+        raise GraphError("the target requires a gradient and the output does not: they have changed places. Write loss(output, target)")
 
 
 def array(x: Any) -> Any:
@@ -173,6 +181,7 @@ class BCELoss(Reduced):
     """
 
     def parts(self, output: Any, target: Any) -> Tensor:
+        in_order(output, target)
         p, t = compared(output, target)
         p = _probabilities(p)
         return -(t * _log(p) + (1.0 - t) * _log_of_rest(p))  # type: ignore[no-any-return]
@@ -192,6 +201,7 @@ class BCEWithLogitsLoss(Reduced):
     """
 
     def parts(self, output: Any, target: Any) -> Tensor:
+        in_order(output, target)
         z, t = compared(output, target)
         return t * softplus(-z) + (1.0 - t) * softplus(z)  # type: ignore[no-any-return]
 
@@ -216,6 +226,7 @@ class CrossEntropyLoss(Reduced):
     """
 
     def parts(self, output: Any, target: Any) -> Tensor:
+        in_order(output, target)
         z = output if isinstance(output, Tensor) else Tensor(output)
         axis, t = _class_axis(z), array(target)
         if t.shape != z.shape:
@@ -235,6 +246,7 @@ class NLLLoss(Reduced):
     """
 
     def parts(self, output: Any, target: Any) -> Tensor:
+        in_order(output, target)
         return _expected(output if isinstance(output, Tensor) else Tensor(output), target)
 
 
@@ -250,6 +262,7 @@ class CategoricalCrossEntropy(Reduced):
     """
 
     def parts(self, output: Any, target: Any) -> Tensor:
+        in_order(output, target)
         p = _probabilities(output if isinstance(output, Tensor) else Tensor(output))
         return _expected(_log(p), target)
 
