@@ -216,3 +216,12 @@ def test_a_parameter_may_be_subclassed() -> None:
     module = nn.Module()
     module.scaled = p
     assert [name for name, _ in module.named_parameters()] == ["scaled"]
+
+
+def test_a_part_of_a_sequential_is_one():
+    model = nn.MLP([2, 3, 1], rng=0)
+    x = np.ones(2)
+    assert model[:0](x) is x
+    np.testing.assert_array_equal(model[2:](model[:2](x)).numpy(), model(x).numpy())
+    assert model[:2][0] is model[0]
+    assert [p.name for p in model.parameters()] == ["0.weight", "0.bias", "2.weight", "2.bias"]

@@ -246,8 +246,15 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, i: int) -> Any:
-        return self.steps[i]
+    def __getitem__(self, i: int | slice) -> Any:
+        """One of the modules, or a ``Sequential`` of several."""
+        found = self.steps[i]
+        if not isinstance(found, list):
+            return found
+        part = Sequential()
+        vars(part).update({str(k): module for k, module in enumerate(found)})  # not set, which would rename their parameters
+        part.steps = _Steps(found)
+        return part
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.steps)
