@@ -17,6 +17,7 @@ import tinygrad_bp as tg
 from tinygrad_bp import Tensor, draw, nn, optim
 from tinygrad_bp.check.claims import check
 from tinygrad_bp.compile.compiled import compiled
+from tinygrad_bp.errors import DtypeError, GraphError
 from tinygrad_bp.explain.derivation import explain
 
 CALLED = [
@@ -119,3 +120,23 @@ def test_what_a_person_types_last_shows_itself_as_text() -> None:
     diagnosis = tg.check(program, {"w": [-2.0, -4.0]}).diagnosis
     assert repr(program) == str(program)
     assert repr(diagnosis) == str(diagnosis) == "The sign is flipped in dE/dw."
+
+
+def test_an_optimizer_of_another_model_is_noticed() -> None:
+    model, other = nn.Linear(2, 1, rng=0), nn.Linear(2, 1, rng=0)
+    data = np.ones((4, 2)), np.ones((4, 1))
+    with pytest.raises(GraphError, match=r"none of the optimizer's parameters, .* of the model that is trained"):
+        optim.fit(model, nn.MSELoss(), *data, optim.SGD(other.parameters(), lr=0.1), updates=2)
+    sgd = optim.SGD([*other.parameters(), *model.parameters()], lr=0.1)
+    assert optim.fit(model, nn.MSELoss(), *data, sgd, updates=2).updates == 2
+
+
+@pytest.mark.parametrize("make", [lambda: Tensor(1.0, name=3), lambda: Tensor(1.0).named(3)], ids=["name=", "named"])
+def test_a_name_is_text(make: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match="a name is text; got 3"):
+        make()
+
+
+def test_initial_values_are_no_words() -> None:
+    with pytest.raises(DtypeError, match=r"a function such as nn\.init\.xavier_uniform; got 'xavier'"):
+        nn.Linear(2, 2, init="xavier")

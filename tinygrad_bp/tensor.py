@@ -289,6 +289,8 @@ class Tensor:
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
         self.raw = _as_data(data, dtype, requires_grad)
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"a name is text; got {name!r}")
         self.tracked = False
         self.name = name
         self.gradient: Any = None
@@ -408,6 +410,8 @@ class Tensor:
         >>> w.name
         'W1'
         """
+        if not isinstance(name, str):
+            raise TypeError(f"a name is text; got {name!r}")
         known = Name(name, elements)
         if elements and len(known.elements) != self.size:
             raise ShapeError(f"{name!r} has {self.size} elements; got {len(known.elements)} names for them")

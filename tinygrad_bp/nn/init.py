@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp.errors import ShapeError
+from tinygrad_bp.errors import DtypeError, ShapeError
 from tinygrad_bp.tensor import Tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -146,10 +146,12 @@ def fans(shape: Shape) -> tuple[int, int]:
 def drawn(init: Init, shape: Shape, rng: Any) -> Array:
     """The values that ``init`` gives for this shape: drawn by a function, one number everywhere, or an array as it is.
 
-    Raises ``ShapeError`` where they have another shape: a row is not repeated for each neuron.
+    Raises ``ShapeError`` where they have another shape: a row is not repeated for each neuron; ``DtypeError`` for no numbers.
     """
     given = init(shape, rng) if callable(init) else init
     values: Array = given.numpy() if isinstance(given, Tensor) else np.asarray(given)
+    if values.dtype.kind not in "iubf":
+        raise DtypeError(f"initial values are numbers, or a function such as nn.init.xavier_uniform; got {given!r}")
     if values.dtype.kind in "iub":  # integers cannot be learned
         values = values.astype(float)
     if values.ndim == 0 and shape:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_bp.errors import DivergenceError, ShapeError
+from tinygrad_bp.errors import DivergenceError, GraphError, ShapeError
 from tinygrad_bp.modes import no_grad
 from tinygrad_bp.optim import metrics
 from tinygrad_bp.optim.batches import Batches
@@ -77,8 +77,9 @@ def fit(
     never; elsewhere there is none.
 
     Raises ``DivergenceError`` when the loss becomes NaN or infinite, with the weights back at the last finite loss
-    and the history in its ``history``; ``ShapeError`` for x and target of different lengths; ``ValueError`` for no
-    data, a batch larger than the data, or no condition for the end.
+    and the history in its ``history``; ``ShapeError`` for x and target of different lengths; ``GraphError`` where the
+    loss depends on none of the optimizer's parameters; ``ValueError`` for no data, a batch larger than the data, or no
+    condition for the end.
 
     It lives in ``optim`` and not in ``nn``: it needs an optimizer and anything that can be called, a module or not, and
     ``nn`` need know nothing of optimizers.
@@ -278,6 +279,11 @@ class _Run:
         loss, self.pending = self.compute(*self.batch) if self.pending is None else self.pending, None
         self.optimizer.zero_grad()
         loss.backward()
+        if not self.history.batch_loss and all(p.gradient is None for p in self.optimizer.params):
+            raise GraphError(
+                "the loss depends on none of the optimizer's parameters, or all are frozen, so that nothing would be learned. "
+                "Make the optimizer of the model that is trained: optim.SGD(model.parameters(), ...)"
+            )
         if self.clip_norm is not None:
             clip_grad_norm_(self.optimizer.params, self.clip_norm)
         return loss
