@@ -225,3 +225,25 @@ def test_an_ambiguous_name_is_refused():
 def test_a_loss_without_a_name_is_called_as_in_a_derivation() -> None:
     w = Tensor(2.0, requires_grad=True, name="w")
     assert "The first that disagrees is dL/dw" in str(tg.check(np.tanh(w * 3.0) * 5.0, {"w": 0.12345}).diagnosis)
+
+
+@pytest.mark.parametrize(
+    ("claim", "says"),
+    [
+        ([0.0, 0.0, 0.0], "dE/dx: the claim is zero."),
+        ([3.7, 0.0, 33.3], "dE/dx: claim / right = 1.233333333."),
+        ([3.7, 5.0, 33.3], "claim / right = 1.233333333, and the claim is not zero where the right one is."),
+        ([1.7, 0.0, 20.3], "between 0.5667 and 0.7519, and 0.7519 where it is most off."),
+        ([np.inf, 0.0, 1.0], "dE/dx: the claim is not a finite number."),
+    ],
+)
+def test_what_is_off_is_told_where_the_right_one_is_zero_too(claim, says):
+    """A ratio to zero is no number: it stood in the diagnosis as nan."""
+    x = Tensor([1.0, -2.0, 3.0], requires_grad=True, name="x")
+    loss = np.sum(tg.relu(x) ** 3).named("E")
+    assert says in " ".join(str(tg.check(loss, {"x": np.array(claim)}).diagnosis).split())
+
+
+def test_a_claim_about_what_is_zero():
+    y = Tensor([-1.0, -2.0], requires_grad=True, name="y")
+    assert "dL/dy: the right one is zero." in str(tg.check(np.sum(tg.relu(y)), {"y": [1.23456, 2.0]}).diagnosis)

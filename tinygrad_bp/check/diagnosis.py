@@ -412,7 +412,8 @@ class _Search:
             return
         values = [c.part(self.program.lines[c.line].value) for c in self.wrong]
         each = [
-            (np.ravel(w), np.ravel(x.value - x.right), np.ravel(x.tolerance + 0 * x.value)) for x, w in zip(self.wrong, values, strict=True)
+            (np.ravel(w), np.ravel(x.value - x.right), np.ravel(np.broadcast_to(x.tolerance, x.value.shape)))
+            for x, w in zip(self.wrong, values, strict=True)
         ]
         w, extra, off = map(np.concatenate, zip(*each, strict=True))
         if len(w) < 3 or not np.all(w):
@@ -479,12 +480,17 @@ def _off(c: Claim) -> str:
         return f": its shape is {c.right.shape}, and the claim's is {c.value.shape}{_broadcast(c)}"
     if not np.all(np.isfinite(c.value)):
         return ": the claim is not a finite number"
-    with np.errstate(all="ignore"):
-        ratios = np.ravel(c.value / c.right)
+    if not np.any(c.value):
+        return ": the claim is zero"
+    there = c.right != 0
+    stray = "" if np.array_equal(c.value[~there], c.right[~there]) else ", and the claim is not zero where the right one is"
+    if not np.any(there):
+        return ": the right one is zero"
+    ratios = c.value[there] / c.right[there]
     if np.ptp(ratios) <= 1e-3 * abs(ratios[0]):
-        return f": claim / right = {ratios[0]:.10g}"
-    worst = int(np.argmax(np.abs(c.value - c.right)))
-    return f": claim / right is between {np.min(ratios):.4g} and {np.max(ratios):.4g}, and {ratios[worst]:.4g} where it is most off"
+        return f": claim / right = {ratios[0]:.10g}{stray}"
+    worst = ratios[np.argmax(np.abs(c.value - c.right)[there])]
+    return f": claim / right is between {np.min(ratios):.4g} and {np.max(ratios):.4g}, and {worst:.4g} where it is most off{stray}"
 
 
 def _broadcast(c: Claim) -> str:
