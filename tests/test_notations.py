@@ -101,6 +101,14 @@ o = sigmoid(s)
 input d = [1, 0]
 E = sum((o - d)^2) / 2
 """
+CS229 = r"""
+input x = [0.5, 0.8, -0.2]
+theta = [0.1, -0.4, 0.3]
+input y = 1
+h = sigmoid(sum(theta * x))
+J = -(y * log(h) + (1 - y) * log(1 - h))
+alpha = 0.1
+"""
 MAZUR = r"""
 input i [i1 i2] = [0.05, 0.10]
 W1 [w1 w2; w3 w4] = [[0.15, 0.20], [0.25, 0.30]]
@@ -141,7 +149,7 @@ def verdicts(network: str, *formulas: str) -> list[str]:
     (NIELSEN, r"z^2_j = \sum_k w^2_{jk} a^1_k + b^2_j"),
     (NIELSEN, r"\partial C / \partial a^3_j = a_j^3 - y_j"),
     (NIELSEN, r"w^3 \rightarrow w^3 - \eta \delta^3 (a^2)^T"),
-    (NG, r"W^{[2]} := W^{[2]} - \alpha \, dz^{[2]} a^{[1]T}"),
+    (NG, r"W^{[2]} := W^{[2]} - \alpha \, dW^{[2]}"),
     # -- the matrix product before the one element by element, where that alone makes sense --
     (SOFTMAX, r"\frac{\partial L}{\partial z} = (1 - h^2) \odot V (p - t)"),
     (SOFTMAX, r"\frac{\partial L}{\partial W} = x \left[(1 - h^2) \odot V (p - t)\right]^T"),
@@ -155,13 +163,18 @@ def verdicts(network: str, *formulas: str) -> list[str]:
     (MAZUR, r"w_{5,new} = w_5 - \eta \delta_{o1} out_{h1}"),
     (MAZUR, r"\Delta w_5 = -\eta \frac{\partial E_{total}}{\partial w_5} = -0.0411"),
     (MAZUR, "Δw₅ = -0.0411"),
+    (MAZUR, r"w_5 = 0.4 - 0.5 \cdot 0.08217 = 0.3589"),
     # -- gradients with the variable below, and as in code --
     (MAZUR, r"\nabla_{W_2} E_{total} = \delta_o out_h^T"),
     (ZHOU, r"\nabla_{\hat{y}} E = \hat{y} - y"),
-    (NG, r"dz^{[1]} = W^{[2]T} dz^{[2]} * \sigma'(z^{[1]})"),
+    (NG, r"dW^{[2]} = (a^{[2]} - y) a^{[1]T}"),
     (NG, r"\frac{\partial \mathcal{L}}{\partial W^{[2]}} = (a^{[2]} - y) a^{[1]T}"),
-    (CODE, "dW1 = np.dot(X.T, dh1 * (z1 > 0))"),
-    (CODE, "db1 = np.sum(dz1, axis=0, keepdims=True)"),
+    (CODE, "dW1 = np.dot(X.T, (p - Y) @ W2.T / 3 * (z1 > 0))"),
+    (CODE, "db2 = np.sum(p - Y, axis=0, keepdims=True) / 3"),
+    (CS229, r"\nabla_\theta J(\theta) = (h - y) x"),
+    (CS229, r"\frac{\partial}{\partial \theta_j} J(\theta) = (h - y) x_j"),
+    (CS229, r"\frac{\partial J(\theta; x, y)}{\partial \theta} = (h - y) x"),
+    (CS229, r"\theta := \theta - \alpha \nabla_\theta J(\theta)"),
     # -- brackets, braces and letters as they are typeset --
     (MAZUR, r"\delta_{h1} = out_{h1}(1-out_{h1})[w_5\delta_{o1}+w_7\delta_{o2}]"),
     (MAZUR, r"\frac{\partial E}{\partial W_2} = \mathrm{diag}(out_o \odot (1 - out_o)) (out_o - target) out_h^{\mathrm T}"),
@@ -195,10 +208,12 @@ def test_a_right_formula_agrees(network, formula):
     (SQUARE, r"\frac{\partial L}{\partial z} = (1 - h^2) \odot V (o - t)"),
     (MAZUR, r"\frac{\partial}{\partial w_5} \left(\frac12 \sum (target - out_o)^2\right) = -\delta_{o1} out_{h1}"),
     (MAZUR, r"w_5(t+1) = w_5(t) + \eta \delta_{o1} out_{h1}"),
+    (MAZUR, r"w_5 = 0.4 + 0.5 \cdot 0.08217"),
+    (MAZUR, r"w_5 = 0.3589"),
     (MAZUR, r"w_{5,new} = w_5 + \eta \delta_{o1} out_{h1}"),
     (MAZUR, r"\nabla_{W_2} E_{total} = out_h \delta_o^T"),
-    (CODE, "dW1 = np.dot(X.T, dh1)"),
-    (NG, r"dW^{[2]} = -dz^{[2]} a^{[1]T}"),
+    (CODE, "dW1 = np.dot(X.T, (p - Y) @ W2.T / 3)"),
+    (NG, r"dW^{[2]} = -(a^{[2]} - y) a^{[1]T}"),
     (SOFTMAX, r"\frac{\partial p_i}{\partial o_j} = p_i (\delta_{ij} + p_j)"),
     (SOFTMAX, r"\frac{\partial o}{\partial h} = -V"),
     (SQUARE, r"\frac{\partial o}{\partial h} = V^T"),
@@ -215,6 +230,13 @@ def test_a_formula_defines_a_name_for_every_index():
                 r"\Delta w_{hj} = \eta g_j b_h", r"\Delta v_{ih} = \eta e_h x_i", r"\Delta \theta_j = -\eta g_j",
                 r"\Delta \gamma_h = -\eta e_h", r"\Delta \gamma_h = \eta e_h")  # fmt: skip
     assert verdicts(ZHOU, *formulas) == ["no claim"] * 2 + ["agrees"] * 4 + ["differs"]
+
+
+def test_code_may_divide_by_the_samples_where_it_likes():
+    early = ("dscores = (p - Y) / 3", "dW2 = h1.T @ dscores", "dz1 = dscores @ W2.T * (z1 > 0)", "dW1 = X.T @ dz1")
+    late = ("dZ2 = p - Y", "dW2 = h1.T @ dZ2 / 3", "dW2 = h1.T @ dZ2")
+    assert verdicts(CODE, *early) == ["no claim", "agrees"] * 2
+    assert verdicts(CODE, *late) == ["no claim", "agrees", "differs"]
 
 
 def test_the_change_of_a_weight_has_a_diagnosis():
@@ -245,3 +267,10 @@ def test_a_transpose_of_the_other_layout_is_called_that():
 def test_a_layout_that_does_not_exist_is_refused():
     with pytest.raises(tg.errors.FormulaError, match="expected  layout numerator  or  layout denominator"):
         tg.check.notes("```network\nlayout both\n```\n")
+
+
+def test_letters_tell_layers_in_claims_too():
+    program = next(iter(tg.check.notes(f"```network\n{BISHOP}```\n"))).program
+    output, hidden = r"\delta_k = y_k - t_k", r"\delta_j = (1 - z_j^2) \sum_k w_{kj}^{(2)} \delta_k"
+    assert tg.check(program, [output, hidden]).ok
+    assert not tg.check(program, [output, hidden.replace("z_j^2", "z_j")]).ok

@@ -12,17 +12,16 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.check.diagnosis import CHANGE, by_line
-from tinygrad_bp.check.formula import Formula, Written, parse_all
+from tinygrad_bp.check.formula import Formula, Written, indices, parse_all
 from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.evaluate import FormulaScope, evaluate, literal, rounding
-from tinygrad_bp.check.formula.indices import instances
 from tinygrad_bp.check.formula.names import UPDATED, key, readings
 from tinygrad_bp.check.formula.readable import in_ascii, readable
 from tinygrad_bp.check.formula.scope import Location, Scope
 from tinygrad_bp.check.report import Report
 from tinygrad_bp.check.rows import FULL_PRECISION, ROUNDING, Row, Truth, computed
 from tinygrad_bp.check.witness import Witness, witness
-from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError
+from tinygrad_bp.errors import FormulaError, GraphError, NameLookupError, TinygradError
 from tinygrad_bp.expression import Expression, symbol
 from tinygrad_bp.letters import spoken
 from tinygrad_bp.nn import Module
@@ -226,11 +225,34 @@ class Checker:
                     yield self.link(*last, formula.members[0], formula)
                 elif len(formula.members) == 1:
                     raise formula.error(formula.members[0], "this claims nothing: expected an equation, such as dE/dw5 = 0.0822")
-                for letters in instances(formula.members, self.scope) or [{}]:
-                    with self.scope.instance(letters):
-                        rows = list(self.chain(formula))
-                    yield from rows
+                yield from self.formula(formula)
                 last = formula.members[-1], formula
+
+    def formula(self, formula: Formula) -> list[Row]:
+        """The rows of one formula; the letters of its deltas mean the layers for which it holds, and from there on."""
+        before, plain, failed = self.scope.deltas, list[Row](), None
+        for meant in indices.layers(formula.members, self.scope):
+            self.scope.deltas = {**before, **meant}
+            try:
+                rows = self.instances(formula)
+            except TinygradError as error:
+                failed = failed or error
+                continue
+            if all(row.ok for row in rows):
+                return rows
+            plain = plain or rows
+        self.scope.deltas = before
+        if failed is not None and not plain:
+            raise failed
+        return plain
+
+    def instances(self, formula: Formula) -> list[Row]:
+        """A row for each equality and each value of the free indices."""
+        rows: list[Row] = []
+        for letters in indices.instances(formula.members, self.scope) or [{}]:
+            with self.scope.instance(letters):
+                rows += self.chain(formula)
+        return rows
 
     def chain(self, formula: Formula) -> Iterator[Row]:
         left = formula.members[0]
@@ -320,16 +342,26 @@ class Checker:
         return self.scope.is_loss(x.name) or (location is not None and location[0] == self.program.output.index)
 
     def assigned(self, formula: Formula) -> _Target | None:
-        """An update: w := ..., w = w - ..., or v^{(k)} = v^{(k-1)} - ..., where the left side is the new value."""
+        """An update, its left side the new value: w := ..., w = w - ..., v^{(k)} = v^{(k-1)} - ..., or w = 0.4 - ... from the old."""
         left, right = formula.members[0], formula.members[1] if len(formula.members) > 1 else None
         if self.program is None or left.function is not None or not left.name or right is None:
             return None
         name = self.scope.graph_name(left.name)
         again = [n for n in right.names() if self.scope.graph_name(n) == name]
-        step = right.function in (np.add, np.subtract) and bool(again)
+        step = right.function in (np.add, np.subtract) and (bool(again) or (name is not None and self.begins_with(right, name)))
         if name is None or not (formula.assigns or step):
             return None
         return self.target(symbol(f"{name}^{UPDATED}"))
+
+    def begins_with(self, sum_: Expression, name: str) -> bool:
+        """Whether the first number of a sum is the value of a parameter, to the digits written."""
+        while sum_.function in (np.add, np.subtract):
+            sum_ = sum_.operands[0]
+        location = self.scope.locate(name)
+        if location is None or not self.scope.learned(location) or not isinstance(sum_.value, Written):
+            return False
+        at = self.scope.at(location)
+        return at.size == 1 and bool(np.all(np.abs(at - sum_.value) <= 1.001 * sum_.value.half_unit))
 
     # -- comparing -------------------------------------------------------------------------------------------------
 

@@ -122,11 +122,21 @@ class Factors(Words):
         if self.is_sign("{") and self.ahead(2).text == "}" and self.differentiates(self.ahead(1)):
             self.at += 3
             lower = self.part()
-            upper = self.make(start, fn.differential, self.postfix(self.atom()))
+            upper = self.make(start, fn.differential, self.differentiated())
         else:
             upper, lower = self.part(), self.part()
         result = self.fraction(upper, lower)
         return self.mark(result, start)
+
+    def differentiated(self) -> Expression:
+        r"""What stands after a partial sign or nabla; of J(\theta) the bracket only says what J depends on."""
+        x = self.postfix(self.atom())
+        close = self.closing.get(self.at) if x.name and self.is_sign("(") else None
+        inside = self.tokens[self.at + 1 : close] if close is not None else []
+        if inside and all(t.kind == "word" or t.text in (",", ";", "_", "{", "}", "|") or t.text.isdigit() for t in inside):
+            while not self.accept(")"):
+                self.take()
+        return x
 
     def differentiates(self, token: Token) -> bool:
         return (token.kind == "sign" and token.text == "partial") or (token.text == "d" and not self.is_known("d"))
@@ -175,7 +185,7 @@ class Factors(Words):
             raise self.error("derivatives of the second order are not read: write the formula of the first")
         if not self.starts_factor():
             raise self.error(f"expected what is differentiated, found {self.token}")
-        return self.make(token.start, fn.differential, self.postfix(self.atom()))
+        return self.make(token.start, fn.differential, self.differentiated())
 
     def nabla(self) -> Expression:
         r"""nabla v; nabla_{(k)} v with the count of updates; nabla_v E, nabla_{\hat{y}} E."""
@@ -185,7 +195,7 @@ class Factors(Words):
             if not COUNT.fullmatch(self.raw()):
                 self.at = mark
                 below = self.braced() if self.is_sign("{") else self.letter()
-        body = self.postfix(self.atom())
+        body = self.differentiated()
         return self.make(start, fn.gradient, body) if below is None else self.make(start, fn.derivative, body, below)
 
     def sigma(self) -> Expression:

@@ -266,7 +266,7 @@ class Scope:
         return self.program is not None and self.graph_name(name) is None and key(name) in LOSSES
 
     def delta(self, name: str) -> Location | None:
-        """What delta_o1 is the gradient of: net_o1, or z_o1, or Z_o1; delta^3 that of z^3, delta2 that of z2, dW2 that of W2.
+        """What delta_o1 is the gradient of: net_o1, or z_o1, or Z_o1; delta^3 that of z^3, delta2 that of z2, dW2 that of the parameter W2.
 
         delta_S and delta^S are those of a sum S, and delta_j may be that of any layer, where its letter was found to mean one.
         """
@@ -276,10 +276,10 @@ class Scope:
         return None if found is None else self.program.locate(found)
 
     def in_code(self, name: str) -> str | None:
-        """What dW2 is the gradient of: W2. Of the output there is none, so dE only stands in derivatives."""
+        """What dW2 is the gradient of: the parameter W2. What dZ2 is, a sum over samples or a mean, the one who defines it says."""
         assert self.program is not None
         found = self.literally(name[1:]) if name.startswith("d") else None
-        return None if found is None or self.program.locate(found)[0] == self.program.output.index else found
+        return found if found is not None and self.learned(self.program.locate(found)) else None
 
     def of_layer(self, base: str, sub: str, index: str) -> str | None:
         """The same for delta^o of a layer whose sum is o, and for delta_j where the letter j means a layer."""

@@ -148,7 +148,7 @@ class Words(Reader):
             return self.split(x)
         self.take()
         self.nested(self.expression)
-        while self.accept(","):
+        while self.accept(",", ";"):
             self.nested(self.expression)
         self.expect(")")
         return self.mark(symbol(x.name), self.start(x))
