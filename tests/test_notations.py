@@ -155,6 +155,7 @@ def verdicts(network: str, *formulas: str) -> list[str]:
     (SOFTMAX, r"\frac{\partial L}{\partial W} = x \left[(1 - h^2) \odot V (p - t)\right]^T"),
     (SQUARE, r"\frac{\partial L}{\partial z} = (1 - h^2) \odot V^T (o - t)"),
     (SQUARE, r"\frac{\partial L}{\partial W} = V^T (o - t) \odot (1 - h^2) x^T"),
+    (NIELSEN, r"\delta^3 = -(y - a^3) \cdot a^3 \cdot (1 - a^3)"),
     # -- a derivative of a formula follows the network --
     (MAZUR, r"\frac{\partial}{\partial w_5} \left(\frac12 \sum (target - out_o)^2\right) = \delta_{o1} out_{h1}"),
     # -- updates --
@@ -204,6 +205,8 @@ def test_a_right_formula_agrees(network, formula):
     (BISHOP, r"\delta_k = t_k - y_k"),
     (BISHOP, r"\delta_j = (1 - z_j) \sum_k w_{kj}^{(2)} \frac{\partial E}{\partial y_k}"),
     (NIELSEN, r"\partial C / \partial a^3_j = a_j^2 - y_j"),
+    (NIELSEN, r"w^2_{jk} = 3"),
+    (NIELSEN, r"\delta^3 = (y - a^3) \cdot a^3 \cdot (1 - a^3)"),
     (NIELSEN, r"w^3 \rightarrow w^3 + \eta \delta^3 (a^2)^T"),
     (SQUARE, r"\frac{\partial L}{\partial z} = (1 - h^2) \odot V (o - t)"),
     (MAZUR, r"\frac{\partial}{\partial w_5} \left(\frac12 \sum (target - out_o)^2\right) = -\delta_{o1} out_{h1}"),

@@ -421,11 +421,11 @@ class Checker:
         found = row()
         if found.ok or not self.scope.two_readings:
             return found
-        self.scope.products_first = True
+        self.scope.other_reading = True
         try:
             other = row()
         finally:
-            self.scope.products_first = False
+            self.scope.other_reading = False
         return other if other.ok else found
 
     def member(self, x: Expression, formula: Formula) -> tuple[Array, Any, str]:

@@ -2,7 +2,7 @@ r"""The value of a formula. In mathematical notation the shapes decide which pro
 
 - a number with anything: each element times the number;
 - a column and a row, ``h \cdot \delta^T``: the outer product; a row and a column: the inner product;
-- two columns: with a dot the inner product, side by side element by element;
+- two columns: with a dot the inner product, or element by element if only that is right; side by side element by element;
 - a matrix and a column, a row and a matrix, two matrices whose inner sizes agree: the matrix product;
 - two matrices of one shape whose inner sizes do not agree, side by side: element by element.
 
@@ -197,7 +197,7 @@ class _Evaluator:
             return None
         alike = a.array.shape == b.array.shape
         self.scope.two_readings |= alike
-        return None if (alike and not self.scope.products_first) else self.elementwise(np.multiply, x, [a, product])
+        return None if (alike and not self.scope.other_reading) else self.elementwise(np.multiply, x, [a, product])
 
     def multiplied(self, x: Expression, a: Value, b: Value) -> Value:
         if a.array.ndim == 0 or b.array.ndim == 0:
@@ -206,7 +206,11 @@ class _Evaluator:
         if flat == (True, True) and rows == (False, True):
             self.limit(x, a.array.shape, b.array.shape)
             return Value(np.outer(a.array, b.array))
-        if flat == (True, True) and (rows == (True, True) or (x.function is fn.product and rows == (False, False))):
+        columns = flat == (True, True) and rows == (False, False)
+        dotted = columns and x.function is fn.dot and a.array.shape == b.array.shape
+        self.scope.two_readings |= dotted
+        each = columns and (x.function is fn.product or (dotted and self.scope.other_reading))
+        if each or (flat == (True, True) and rows == (True, True)):
             return self.elementwise(np.multiply, x, [a, b])
         left = a.array if not flat[0] or rows[0] or flat[1] or b.array.shape[0] == len(a.array) else a.array[:, None]
         right = b.array if not rows[1] else b.array[None, :]

@@ -27,7 +27,11 @@ def instances(members: Sequence[Expression], scope: Scope, defined: str = "") ->
     ``NameLookupError`` if a name has no value for any number.
     """
     names = list(dict.fromkeys(name for member in members for name in _names(member, frozenset())))
-    unknown = [name for name in names if name[0] != defined and (not _known(scope, *name, {}) or _counts(scope, *name, names))]
+    unknown = [
+        name
+        for name in names
+        if (name[0] != defined or _letters(scope, *name)) and (not _known(scope, *name, {}) or _counts(scope, *name, names))
+    ]
     found = [_letters(scope, *name) for name in unknown]
     unknown, found = _without_kronecker(unknown, found)
     if not any(found):

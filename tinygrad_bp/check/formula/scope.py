@@ -44,8 +44,8 @@ class Scope:
         self.others: dict[int, Array] = {}  # values of lines that stand in for the graph's
         self.deltas: dict[str, tuple[str, ...]] = {}  # letter of a neuron -> its layer's sum, where delta_j alone does not say it
         self.denominator = False  # layout, of derivatives of vectors by vectors
-        self.products_first = False  # of the two readings of a * B c, which
-        self.two_readings = False  # whether a formula had them
+        self.two_readings = False  # whether a formula has them: a * B c, and a dot between two columns
+        self.other_reading = False  # whether the other one is meant
         self.used: list[str] = []
         self.budget = math.inf  # operations that formulas may still take together
         self.size = SIZE
