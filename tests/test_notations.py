@@ -277,3 +277,8 @@ def test_letters_tell_layers_in_claims_too():
     output, hidden = r"\delta_k = y_k - t_k", r"\delta_j = (1 - z_j^2) \sum_k w_{kj}^{(2)} \delta_k"
     assert tg.check(program, [output, hidden]).ok
     assert not tg.check(program, [output, hidden.replace("z_j^2", "z_j")]).ok
+
+
+def test_another_name_for_a_layer():
+    network = BISHOP.replace("y = w^{(2)} @ z", r"c^{(2)} = w^{(2)} @ z" + "\n" + r"\hat{y} = c^{(2)}").replace("(y - t)", r"(\hat{y} - t)")
+    assert verdicts(network, r"\nabla_{\hat{y}} E = \hat{y} - t") == ["agrees"]

@@ -20,7 +20,7 @@ import numpy as np
 
 from tinygrad_bp.check.formula import functions as fn
 from tinygrad_bp.check.formula.functions import Written
-from tinygrad_bp.check.formula.names import parts
+from tinygrad_bp.check.formula.names import key, parts
 from tinygrad_bp.check.formula.parser import Formula
 from tinygrad_bp.check.formula.scope import Location, Scope, diagonal
 from tinygrad_bp.errors import FormulaError, NameLookupError, TinygradError
@@ -49,6 +49,8 @@ class FormulaScope(Scope):
     def alias(self, value: Any) -> Array:
         if not isinstance(value, str):
             return super().alias(value)
+        if isinstance(named := self.aliases.get(key(value)), np.ndarray):  # a^(2), which is a name and no formula
+            return super().alias(named)
         self.depth += 1
         if self.depth > ALIASES:
             raise FormulaError(f"the alias {value!r} leads back to itself")

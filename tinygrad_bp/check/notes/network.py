@@ -316,6 +316,8 @@ class _Recorder:
                 tensor, index = self.parts[k]
                 return tensor[index]
             if isinstance(alias := self.scope.aliases.get(k), str):
+                if key(alias) in self.tensors:  # a^(2), which is a name and no formula
+                    return self.tensors[key(alias)]
                 return self.run(parse(alias, self.scope.known).members[0])
         return self.scope.value(x.name)
 
