@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp.changes import CHANGES, next_serial
+from tinygrad_bp.compile.execute import executed
 from tinygrad_bp.compile.task import Task
 from tinygrad_bp.compile.trace import Node
 
@@ -111,10 +112,8 @@ class Bound:
 
 
 def defined(head: str, body: list[str], space: dict[str, Any]) -> Callable[..., Any]:
-    """A function of a few lines that were put together here from the names in ``space``: nothing of the user's is run."""
-    own = dict(space)
-    exec("\n    ".join([f"def {head}:", *body]), own)
-    return own[head.partition("(")[0]]  # type: ignore[no-any-return]
+    """A function of a few lines that were put together here from the names in ``space``."""
+    return executed("\n    ".join([f"def {head}:", *body]), space)[head.partition("(")[0]]  # type: ignore[no-any-return]
 
 
 def _settings(optimizer: Any) -> list[tuple[str, Any]]:

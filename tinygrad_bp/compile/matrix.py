@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_bp import functions
 from tinygrad_bp.compile.bound import Bound
+from tinygrad_bp.compile.execute import executed
 from tinygrad_bp.compile.recording import Recording, identifier, record
 from tinygrad_bp.compile.schedule import Plan, is_view, planned, root
 from tinygrad_bp.compile.simplify import simplified
@@ -35,9 +36,7 @@ def write(task: Task) -> Written:
     source, inputs = _Writer(recording, planned(recording), task).text()
     numbers = [n for n in recording.nodes if n.kind == "number"]
     returned = [n for n, _ in recording.writes if n.kind == "number"]
-    space: dict[str, Any] = {}
-    exec(compile(source, "<compiled by tinygrad_bp>", "exec"), space)  # the program written here, from NumPy calls alone
-    bound = Bound(space["make"], inputs, numbers, returned, task)
+    bound = Bound(executed(source, {})["make"], inputs, numbers, returned, task)
     return Written(source, "matrix", bound.step, expects=recording.expects, inlined=lambda: bound.inlined)
 
 

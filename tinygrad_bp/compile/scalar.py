@@ -18,6 +18,7 @@ import numpy as np
 
 from tinygrad_bp.changes import CHANGES
 from tinygrad_bp.compile import matrix
+from tinygrad_bp.compile.execute import executed
 from tinygrad_bp.compile.scalar_record import Recording
 from tinygrad_bp.compile.scalar_source import numpy_names
 from tinygrad_bp.compile.scalar_text import source
@@ -205,8 +206,7 @@ def compiled(text: str, names: Mapping[str, Any]) -> Callable[..., Any]:
     """The function that the text defines, in a module of its own; tracebacks show its lines."""
     file = f"<scalar program {next(_count)}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    module = dict(names)
-    exec(compile(text, file, "exec"), module)
+    module = executed(text, names, file)
     program = module["train"] if "train" in module else module["value_and_grad"]
     weakref.finalize(program, linecache.cache.pop, file, None)
     return program  # type: ignore[no-any-return]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_bp import functions
+from tinygrad_bp.compile.execute import executed
 from tinygrad_bp.compile.scalar_cells import CALLED
 from tinygrad_bp.expression import INFIX, Expression, number, symbol
 
@@ -281,9 +282,8 @@ def evaluated(condition: Expression, names: Names, values: Mapping[str, Any]) ->
     node.own_line = True
     listing = Listing(copy.deepcopy(names), {}, [node])
     listing.write(node)
-    space = {**numpy_names(), **values}
-    exec("\n".join(statement for statement, _ in [*listing.once, *listing.lines]), space)
-    return bool(space[node.name])
+    text = "\n".join(statement for statement, _ in [*listing.once, *listing.lines])
+    return bool(executed(text, {**numpy_names(), **values})[node.name])
 
 
 def numpy_names() -> dict[str, Any]:
