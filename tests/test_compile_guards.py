@@ -298,6 +298,9 @@ def test_wrong_calls_say_so() -> None:
         (CompileError, "BoldDriver does more", lambda: matrix(lambda: x, optimizer=optim.BoldDriver(optim.SGD([x], lr=0.1)))),
         (TypeError, "optimizer= is one of tinygrad_bp.optim.*; got int", lambda: matrix(lambda: x, optimizer=3)),
         (ValueError, "native=True compiles single numbers", lambda: matrix(lambda x: x, native=True)),
+        (TypeError, "chosen by argnums=", lambda: matrix(lambda x: x, wrt=0)),
+        (TypeError, "chosen by argnums=", lambda: matrix(lambda x: x, wrt=["x"])),
+        (TypeError, "such as model.parameters", lambda: matrix(lambda x: x, wrt=nn.Sequential(nn.Linear(1, 1)))),
         (ValueError, "leave wrt= away", lambda: matrix(lambda: x, wrt=[x], optimizer=optim.SGD([x], lr=0.1))),
     ]:
         with pytest.raises(error, match=says):

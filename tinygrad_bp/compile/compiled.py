@@ -88,8 +88,7 @@ class Compiled:
         self.f, self.argnums, self.optimizer = f, argnums, optimizer
         self.dialect, self.native, self.copy, self.on_change = dialect, native, copy, on_change
         self.single = isinstance(wrt, Tensor)
-        chosen = optimizer.params if optimizer is not None else [wrt] if isinstance(wrt, Tensor) else wrt
-        self.tensors = None if chosen is None else list(chosen)
+        self.tensors = optimizer.params.copy() if optimizer is not None else _tensors(wrt)
         self.programs: dict[Any, list[Written]] = {}
         self.latest: Written | None = None
         self.recorded = 0
@@ -241,6 +240,17 @@ class Compiled:
     def __repr__(self) -> str:
         name = getattr(self.f, "__name__", type(self.f).__name__)
         return f"<compiled {name}, {sum(map(len, self.programs.values()))} programs>"
+
+
+def _tensors(wrt: Any) -> list[Tensor] | None:
+    """What ``wrt=`` gives, as a list."""
+    given = [wrt] if isinstance(wrt, Tensor) else list(wrt) if isinstance(wrt, Iterable) else wrt
+    if given is not None and not (isinstance(given, list) and all(isinstance(t, Tensor) for t in given)):
+        raise TypeError(
+            f"wrt= is a tensor that the function closes over, or several, such as model.parameters(); got {wrt!r}. "
+            "Arguments are chosen by argnums=, counted from 0"
+        )
+    return given
 
 
 def _ensure_formula(optimizer: Any) -> None:
